@@ -1,0 +1,37 @@
+// pooler_report.h: what the SHOW POOL_… commands tell, one function each, in the order of their columns.
+//
+// Read from shared memory and this worker's configuration; nothing is kept.
+#pragma once
+
+#include "shm/layout.h"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgbalancer {
+
+class Worker;
+
+using PoolerRow = std::vector<std::optional<std::string>>; // nothing is NULL
+using PoolerRows = std::vector<PoolerRow>;
+
+struct PoolerReport {
+    std::span<const std::string_view> columns;
+    PoolerRows (*rows)(Worker &worker);
+};
+
+extern const PoolerReport kNodesReport;
+extern const PoolerReport kHealthCheckReport;
+extern const PoolerReport kProcessesReport;
+extern const PoolerReport kPoolsReport;
+extern const PoolerReport kStatusReport;
+extern const PoolerReport kVersionReport;
+
+// Wall clock; empty for 0.
+std::string time_text(int64_t us);
+
+} // namespace pgbalancer
