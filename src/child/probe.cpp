@@ -39,6 +39,8 @@ std::string probe_query(const std::vector<std::string> &custom_settings) {
         " AND EXISTS (SELECT 1 FROM pg_catalog.pg_depend"
         " WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass"
         " AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())"
+        " UNION ALL SELECT 'temp schema', '', '' WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) "
+        "0::pg_catalog.oid"
         " UNION ALL SELECT 'cursor', '', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_cursors WHERE is_holdable)"
         " UNION ALL SELECT 'prepared', '', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_prepared_statements WHERE "
         "from_sql)"
@@ -82,6 +84,8 @@ bool read_probe_row(std::string_view data_row, ProbeResult &result) {
         result.reasons |= kPinnedByListen;
     } else if (kind == "temp") {
         result.reasons |= kPinnedByTempObject;
+    } else if (kind == "temp schema") {
+        result.temp_schema = true;
     } else if (kind == "cursor") {
         result.reasons |= kPinnedByHoldCursor;
     } else if (kind == "prepared") {

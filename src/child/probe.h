@@ -38,6 +38,7 @@ std::string_view pin_reason_text(uint16_t reasons);
 
 struct ProbeResult {
     uint16_t reasons = kNotPinned;
+    bool temp_schema = false;       // there is one, perhaps empty
     ParameterSet::Entries settings; // name → statement (setting_statement)
 };
 

@@ -381,7 +381,13 @@ void ServerConnection::copy_in_ended() {
 
 bool ServerConnection::fits(const Session &session) const {
     return (born_with_ == session.needed_birth() || born_with_ == session.startup_settings()) &&
-           (custom_settings_.empty() || has_all_custom_settings(session));
+           (custom_settings_.empty() || has_all_custom_settings(session)) &&
+           !(has_temp_schema_ && session.searches_temp_schema());
+}
+
+void ServerConnection::note_temp_schema() {
+    has_temp_schema_ = true;
+    pool_.not_plain();
 }
 
 bool ServerConnection::has_all_custom_settings(const Session &session) const {

@@ -147,8 +147,11 @@ class ServerConnection final : public Endpoint {
     // Custom settings (names with a dot) once set on a connection stay visible there as empty strings. A session that
     // has not set them itself must not see them; nor may one started with other settings than the connection was, or
     // one that needs a connection of its own kind get another.
+    // A server process makes its temporary schema once, and PostgreSQL treats the transaction that makes it as one that
+    // has used temporary objects: who names pg_temp in search_path gets a process that has none yet.
     bool fits(const Session &session) const;
     void note_custom_setting(const std::string &name);
+    void note_temp_schema();
 
     // -- Shown to operators.
     void publish_info(std::string_view pinned_reason);
@@ -220,6 +223,7 @@ class ServerConnection final : public Endpoint {
     bool stale_ = false;
     bool describing_ = false; // ParameterDescription came, RowDescription or NoData follows
     bool discarding_ = false; // DISCARD ALL was sent to clean up
+    bool has_temp_schema_ = false;
     bool collecting_ = false;
     uint32_t cancels_in_flight_ = 0;
     uint32_t server_pid_ = 0;

@@ -84,6 +84,7 @@ class Session final : public Endpoint {
     const ParameterSetRef &startup_settings() const { return startup_; }
     // What a server connection must have been born with to serve it; empty: any that fits otherwise will do.
     const ParameterSetRef &needed_birth() const;
+    bool searches_temp_schema() const;
     bool is_replication() const { return (pins_ & kPinnedByReplication) != 0; }
     std::string client_address() const;
 

@@ -40,8 +40,9 @@ Session::Sequences Session::own_sequences(uint32_t effects) {
         pool_->note_sequence_question();
     }
     // Whether the statement really moves a sequence is not certain. If it does not, another session's values must not
-    // be taken for its own afterwards.
-    const bool may_move = (effects & kMayMoveSequences) != 0 && pool_->asks_sequences();
+    // be taken for its own afterwards. As long as nobody asks, only who will stay on the connection pays for that.
+    const bool may_move = (effects & kMayMoveSequences) != 0 &&
+                          (pool_->asks_sequences() || pins_ != kNotPinned || (effects & kPinSequence) != 0);
     if ((!asks && !may_move) || server_->sequence_owner() == 0 || server_->sequence_owner() == identity_) {
         return Sequences::own;
     }

@@ -8,6 +8,7 @@
 #include "common/log.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace pgbalancer {
@@ -87,6 +88,12 @@ void Session::on_lease_failed(std::string_view report_body) {
     std::string out;
     append_error_as_fatal(out, report_body);
     end_with(out);
+}
+
+// As far as the text of search_path shows.
+bool Session::searches_temp_schema() const {
+    const std::string *path = settings_->find("search_path");
+    return path != nullptr && strcasestr(path->c_str(), "pg_temp") != nullptr;
 }
 
 // The server connection is given the session's settings. It waits for the answer: were a setting refused, what follows
@@ -230,6 +237,9 @@ bool Session::settle() {
         owns_sequences_ = true;
         pool_->not_plain();
     }
+    if ((effects & kPinTempObject) != 0) {
+        server_->note_temp_schema();
+    }
     loaded_ = false;
     unknown_ = false;
     deallocating_.reset();
@@ -295,6 +305,9 @@ void Session::start_probe() {
 
 void Session::apply_probe() {
     ProbeResult found = server_->take_probe();
+    if (found.temp_schema) {
+        server_->note_temp_schema();
+    }
     set_pins(static_cast<uint16_t>((pins_ & ~kProbedReasons) | found.reasons));
     ParameterSet::Entries entries = startup_->copy();
     if (resets_by_itself()) {

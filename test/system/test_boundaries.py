@@ -250,6 +250,50 @@ def test_lastval_of_ones_own_once_somebody_asks(one_server, same):
     assert replies[2][1].values == [b"1"]
 
 
+def test_currval_of_ones_own_where_another_session_had_moved_a_sequence(one_server, same):
+    """Also when nobody had asked before the sequence was moved."""
+    replies = same(
+        one_server,
+        query("INSERT INTO serials (a) VALUES (1)", who="a"),
+        query("SELECT nextval('numbers')", who="b"),
+        query("SELECT currval('numbers'), lastval()", who="b"),
+        setup="CREATE TABLE serials (id serial, a int); CREATE SEQUENCE numbers START 100",
+    )
+    assert replies[2][1].values == [b"100", b"100"]
+
+
+def test_sequence_moved_out_of_sight_by_who_stays_on_its_connection(one_server, same):
+    replies = same(
+        one_server,
+        query("INSERT INTO serials (a) VALUES (1)", who="a"),
+        query("CREATE TEMP SEQUENCE numbers START 100", who="b"),
+        query("SELECT draw('numbers')", who="b"),
+        query("SELECT currval('numbers')", who="b"),
+        setup="CREATE TABLE serials (id serial, a int);"
+        "CREATE FUNCTION draw(text) RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN nextval($1::regclass); END'",
+    )
+    assert replies[3][1].values == [b"100"]
+
+
+# Temporary schema
+
+
+@pytest.mark.parametrize(
+    "statement", ["CREATE TEMP TABLE t (a int) ON COMMIT DROP", "DO 'BEGIN CREATE TEMP TABLE t (a int); DROP TABLE t; END'"]
+)
+def test_temporary_schema_of_another_session_is_not_met(one_server, same, statement):
+    """The first transaction that needs a temporary schema cannot be prepared, as it makes it."""
+    replies = same(
+        one_server,
+        query(statement, who="a"),
+        query("SET search_path TO 'pg_temp'", who="b"),
+        query("BEGIN", who="b"),
+        query("SELECT current_schema() ~ 'pg_temp'", who="b"),
+        query("PREPARE TRANSACTION 'nothing'", who="b"),
+    )
+    assert sqlstates(replies[4]) == ["0A000"]
+
+
 # Waiting and limits
 
 
