@@ -30,6 +30,8 @@ BUILD ?= build
 FUZZ_SECONDS ?= 10
 # Added to every pytest command, such as PYTEST_ARGS="-k cancel -x"
 PYTEST_ARGS ?=
+# So many pytest processes share the system tests; most of the time they wait for a server.
+PYTEST_JOBS ?= $(shell nproc)
 
 # Goals that work before anything is installed; any other reads, and thereby makes, config.mk.
 BOOTSTRAP_GOALS := help deps demo demo-stop check check-long bench dist clean distclean format format-check check-layers
@@ -153,7 +155,7 @@ check-unit: $(UNIT_TESTS)
 	@scripts/run-unit-tests $(BUILD)/unit-tests.summary $^
 
 check-system: $(PROGRAMS)
-	$(pytest) test/system -m "not long" $(PYTEST_ARGS)
+	$(pytest) test/system -m "not long" -n $(PYTEST_JOBS) --dist loadfile $(PYTEST_ARGS)
 check-system-long: $(PROGRAMS)
 	$(pytest) test/system -m long $(PYTEST_ARGS)
 
