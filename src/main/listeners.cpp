@@ -20,6 +20,7 @@ namespace {
 
 // The kernel takes the smaller of this and net.core.somaxconn.
 constexpr int kBacklog = 65535;
+constexpr int kAskAgainMs = 20;
 constexpr int kSocketType = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
 
 Error listen_error(const std::string &name, const std::string &why) {
@@ -93,14 +94,15 @@ Listeners::UnixSocket::~UnixSocket() {
 }
 
 Result<Listeners> Listeners::open(const Config &config, std::chrono::milliseconds patience) {
+    const auto deadline = monotonic_now() + patience;
     Listeners listeners;
     for (const std::string &address : config.listen_addresses) {
-        if (Status opened = listeners.open_tcp(config, address, patience); !opened) {
+        if (Status opened = listeners.open_tcp(config, address, deadline); !opened) {
             return opened.error();
         }
     }
     for (const std::string &directory : config.unix_socket_directories) {
-        if (Status opened = listeners.open_unix(config, directory); !opened) {
+        if (Status opened = listeners.open_unix(config, directory, deadline); !opened) {
             return opened.error();
         }
     }
@@ -109,7 +111,7 @@ Result<Listeners> Listeners::open(const Config &config, std::chrono::millisecond
 
 // One name may stand for several addresses. Those of a protocol this machine lacks are passed over, as long as one
 // of them works; any other failure counts.
-Status Listeners::open_tcp(const Config &config, const std::string &address, std::chrono::milliseconds patience) {
+Status Listeners::open_tcp(const Config &config, const std::string &address, std::chrono::nanoseconds deadline) {
     const bool any = address == "*";
     addrinfo hints{};
     hints.ai_family = AF_UNSPEC;
@@ -122,7 +124,6 @@ Status Listeners::open_tcp(const Config &config, const std::string &address, std
     }
     const std::unique_ptr<addrinfo, decltype([](addrinfo *list) { freeaddrinfo(list); })> found(raw);
 
-    const auto deadline = monotonic_now() + patience;
     bool bound = false;
     std::string reason = "no address";
     for (const addrinfo *at = found.get(); at != nullptr; at = at->ai_next) {
@@ -133,7 +134,7 @@ Status Listeners::open_tcp(const Config &config, const std::string &address, std
         }
         int error = bind_tcp(*at, socket.fd);
         while (error == EADDRINUSE && monotonic_now() < deadline) {
-            poll(nullptr, 0, 20);
+            poll(nullptr, 0, kAskAgainMs);
             error = bind_tcp(*at, socket.fd);
         }
         reason = socket.name + ": " + strerror(error);
@@ -149,7 +150,7 @@ Status Listeners::open_tcp(const Config &config, const std::string &address, std
 
 // The socket is where libpq looks for it. Its lock file has PostgreSQL's name and form, so that neither takes the
 // other's place.
-Status Listeners::open_unix(const Config &config, const std::string &directory) {
+Status Listeners::open_unix(const Config &config, const std::string &directory, std::chrono::nanoseconds deadline) {
     const std::string path = directory + "/.s.PGSQL." + std::to_string(config.port);
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -161,7 +162,11 @@ Status Listeners::open_unix(const Config &config, const std::string &directory) 
     if (!lock) {
         return listen_error(path, lock.error().message);
     }
-    if (is_alive(address)) {
+    while (is_alive(address)) {
+        if (monotonic_now() < deadline) {
+            poll(nullptr, 0, kAskAgainMs);
+            continue;
+        }
         return listen_error(path, "another server accepts connections there");
     }
     const std::string content = std::to_string(getpid()) + "\n" + config.source_path + "\n" +

@@ -18,8 +18,8 @@ namespace pgbalancer {
 
 class Listeners {
   public:
-    // `patience`: how long to wait for a port that is taken, for when the children of a predecessor that was killed
-    // may still be about to end. Fails when an address, or the socket in a directory, cannot be had.
+    // `patience`: how long to wait for a port or a socket that is taken, for when the children of a predecessor that
+    // was killed may still be about to end. Fails when an address, or the socket in a directory, cannot be had.
     static Result<Listeners> open(const Config &config, std::chrono::milliseconds patience);
 
     std::vector<int> descriptors() const;
@@ -50,8 +50,8 @@ class Listeners {
         std::string name;
     };
 
-    Status open_tcp(const Config &config, const std::string &address, std::chrono::milliseconds patience);
-    Status open_unix(const Config &config, const std::string &directory);
+    Status open_tcp(const Config &config, const std::string &address, std::chrono::nanoseconds deadline);
+    Status open_unix(const Config &config, const std::string &directory, std::chrono::nanoseconds deadline);
 
     std::vector<UnixSocket> unix_sockets_;
     std::vector<Socket> sockets_;

@@ -49,8 +49,8 @@ bool still_there(const UniqueFd &fd, const std::string &path) {
 
 } // namespace
 
-LockFile::LockFile(std::string path, UniqueFd fd, bool abandoned)
-    : path_(std::move(path)), fd_(std::move(fd)), owner_(getpid()), abandoned_(abandoned), ours_(!abandoned) {}
+LockFile::LockFile(std::string path, UniqueFd fd, bool ours)
+    : path_(std::move(path)), fd_(std::move(fd)), owner_(getpid()), ours_(ours) {}
 
 Result<LockFile> LockFile::acquire(const std::string &path, mode_t mode) {
     constexpr int kAttempts = 100;
@@ -67,8 +67,9 @@ Result<LockFile> LockFile::acquire(const std::string &path, mode_t mode) {
             continue;
         }
         struct stat info {};
-        const bool abandoned = fstat(fd.get(), &info) == 0 && info.st_size > 0;
-        return LockFile(path, std::move(fd), abandoned);
+        // What has content is of a process that did not end in good order, or that takes no lock.
+        const bool found = fstat(fd.get(), &info) == 0 && info.st_size > 0;
+        return LockFile(path, std::move(fd), !found);
     }
     return Error{.message = "\"" + path + "\" keeps disappearing", .sqlstate = {}};
 }

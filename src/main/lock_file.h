@@ -31,17 +31,14 @@ class LockFile {
 
     // Replaces the content. The text must begin with the process id.
     Status write(std::string_view text);
-    // There was a file of another process: one that did not end in good order, or one that takes no lock.
-    bool was_abandoned() const { return abandoned_; }
     const std::string &path() const { return path_; }
 
   private:
-    LockFile(std::string path, UniqueFd fd, bool abandoned);
+    LockFile(std::string path, UniqueFd fd, bool ours);
 
     std::string path_;
     UniqueFd fd_;
     pid_t owner_;
-    bool abandoned_;
     bool ours_; // we made or wrote it, so it is ours to remove
 };
 

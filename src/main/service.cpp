@@ -21,7 +21,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// The children of a supervisor that was killed see that at once; this is how long their last turn may take.
+// The children of a supervisor that was killed see that at once; this is how long their last turn may take. They remove
+// its files, too, so nothing else may be left to tell that there was one.
 constexpr auto kPredecessorPatience = 3000ms;
 
 ServiceEnd refuse(const std::string &why) {
@@ -85,11 +86,10 @@ ServiceEnd run_service(ConfigLoad load, ProcessTitle &title, StartNotice &notice
     if (!pid_file) {
         return refuse(pid_file.error().message);
     }
-    const bool killed_predecessor = pid_file->was_abandoned();
     if (Status written = pid_file->write(std::to_string(getpid()) + "\n"); !written) {
         return refuse(written.error().message);
     }
-    auto listeners = Listeners::open(config, killed_predecessor ? kPredecessorPatience : 0ms);
+    auto listeners = Listeners::open(config, kPredecessorPatience);
     if (!listeners) {
         return refuse(listeners.error().message);
     }

@@ -69,6 +69,8 @@ def refuses(balancer):
     try:
         socket.create_connection((balancer.host, balancer.port)).close()
         return False
+    except ConnectionResetError:
+        return False  # the listener went while it still was in the queue
     except ConnectionRefusedError:
         return True
 
@@ -275,6 +277,23 @@ def test_a_successor_need_not_wait(make_balancer):
         balancer._process = None
         balancer.start()
         assert answers(balancer)
+
+
+def test_a_successor_waits_for_a_slow_child(make_balancer):
+    """The quicker ones have removed the killed one's files by then."""
+    balancer = make_balancer(num_init_children=2)
+    slow = balancer.worker_pids()[0]
+    os.kill(slow, signal.SIGSTOP)
+    try:
+        balancer._process.kill()
+        balancer._process.wait()
+        balancer._process = None
+        await_condition(lambda: left_files(balancer) == [], what="the files are gone")
+        balancer.launch()
+        await_condition(balancer.pid_path.exists, what="a successor has started")
+    finally:
+        os.kill(slow, signal.SIGCONT)
+    await_condition(balancer.serves, what="the successor serves")
 
 
 def test_files_of_the_dead_are_replaced(prepare):
