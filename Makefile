@@ -59,6 +59,14 @@ build/config.mk: configure.ac config.mk.in build-aux/config.h.in
 	@cd build && ./configure --quiet --srcdir=.. $(CONFIGURE_ARGS)
 	@touch $@
 
+# Other arguments than the last ones configure anew; none at all means the last ones.
+ifneq ($(CONFIGURE_ARGS),)
+build/config.mk: build/configure.args
+build/configure.args: FORCE
+	@mkdir -p $(@D)
+	@echo "$(CONFIGURE_ARGS)" | cmp -s - $@ || echo "$(CONFIGURE_ARGS)" > $@
+endif
+
 # --- Programs ---
 
 MAINS := src/main/main.cpp src/bctl/main.cpp
