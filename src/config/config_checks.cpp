@@ -136,6 +136,9 @@ class ConsistencyCheck {
         if (config_.log_destination == LogDestination::file && is_missing("log_file", config_.log_file)) {
             problems_.error(line_of("log_destination"), "log_destination is file but log_file is not set");
         }
+        if (config_.log_destination != LogDestination::file && !config_.log_file.empty()) {
+            problems_.warning(line_of("log_file"), "log_file is not used unless log_destination is file");
+        }
     }
 
     const Config &config_;

@@ -219,6 +219,7 @@ void parameters_that_do_not_fit_together(void **) {
         {"sr_check_password = x\nsr_check_user = y", ""},
         {"log_destination = file", "4: error: log_destination is file but log_file is not set\n"},
         {"log_destination = file\nlog_file = x", ""},
+        {"log_file = x", "4: warning: log_file is not used unless log_destination is file\n"},
     };
     for (const Case &c : cases) {
         const ConfigLoad load = load_after_least(c.text);
