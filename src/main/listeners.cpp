@@ -20,7 +20,8 @@ namespace {
 
 // The kernel takes the smaller of this and net.core.somaxconn.
 constexpr int kBacklog = 65535;
-constexpr int kAskAgainMs = 20;
+constexpr int kBindAgainMs = 20;
+constexpr int kConnectAgainMs = 250; // each time the server there gets a client that only goes again
 constexpr int kSocketType = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
 
 Error listen_error(const std::string &name, const std::string &why) {
@@ -134,7 +135,7 @@ Status Listeners::open_tcp(const Config &config, const std::string &address, std
         }
         int error = bind_tcp(*at, socket.fd);
         while (error == EADDRINUSE && monotonic_now() < deadline) {
-            poll(nullptr, 0, kAskAgainMs);
+            poll(nullptr, 0, kBindAgainMs);
             error = bind_tcp(*at, socket.fd);
         }
         reason = socket.name + ": " + strerror(error);
@@ -164,7 +165,7 @@ Status Listeners::open_unix(const Config &config, const std::string &directory, 
     }
     while (is_alive(address)) {
         if (monotonic_now() < deadline) {
-            poll(nullptr, 0, kAskAgainMs);
+            poll(nullptr, 0, kConnectAgainMs);
             continue;
         }
         return listen_error(path, "another server accepts connections there");
