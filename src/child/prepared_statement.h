@@ -131,6 +131,12 @@ struct NamedStatement {
     uint64_t shape = 0; // what the client was shown of parameters and result (ShapeHash); 0 = nothing
     uint32_t version = 0;
     bool materialised = false; // exists on the leased server connection under the client's own name
+    // By a Close: gone, unless the server does not come to it.
+    bool closed = false;
+    // Until the Parse or Close is answered: its note, and the batch it is part of. What a later batch says of the name
+    // depends on the answer.
+    uint32_t undecided = 0;
+    uint32_t batch = 0;
 
     // Another statement under the same name, of which the client has been shown nothing yet.
     void replace(PreparedStatementRef by) {
@@ -138,6 +144,8 @@ struct NamedStatement {
         shape = 0;
         version = statement->version();
         materialised = false;
+        closed = false;
+        undecided = 0;
     }
 };
 

@@ -93,7 +93,10 @@ class ServerConnection final : public Endpoint {
     void expect(Reply reply, Purpose purpose = Purpose::client, uint32_t note = 0) {
         expected_.push({reply, purpose, note});
         open_batch_ = reply != Reply::sync && reply != Reply::query && reply != Reply::function_call;
+        batch_ += open_batch_ ? 0 : 1;
     }
+    // The number of the batch that the next message belongs to.
+    uint32_t batch() const { return batch_; }
     uint32_t add_note(Note note);
     // A reply pgbalancer gives itself, at this place in the order.
     void expect_locally(Reply reply, uint32_t note) { expected_.push({reply, Purpose::client, note}); }
@@ -198,7 +201,7 @@ class ServerConnection final : public Endpoint {
     void drop_to_sync();
     void undo(const Expectation &expectation);
     bool internal_front() const { return !expected_.empty() && expected_.front().purpose != Purpose::client; }
-    void forget_note(uint32_t note);
+    void decide(uint32_t note);
     void internal_finished(Purpose purpose, char status);
     void settle_local_replies();
 
@@ -229,6 +232,7 @@ class ServerConnection final : public Endpoint {
     uint32_t server_pid_ = 0;
     uint32_t server_secret_ = 0;
     uint32_t last_note_ = 0;
+    uint32_t batch_ = 0;
     uint64_t rest_bytes_ = 0; // of the message passing through
     int64_t opened_ms_ = 0;
     int64_t idle_since_ms_ = 0;

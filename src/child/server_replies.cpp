@@ -133,7 +133,7 @@ void ServerConnection::settle_local_replies() {
     while (!expected_.empty() && is_local(expected_.front().reply)) {
         const Expectation e = expected_.front();
         expected_.pop();
-        forget_note(e.note);
+        decide(e.note);
         if (session_ == nullptr || e.reply == Reply::copy_end) {
             continue;
         }
@@ -190,14 +190,23 @@ bool ServerConnection::pop(Reply reply, bool &forward) {
     const Expectation e = expected_.front();
     expected_.pop();
     forward = e.purpose == Purpose::client;
-    forget_note(e.note);
+    decide(e.note);
     return true;
 }
 
-void ServerConnection::forget_note(uint32_t note) {
-    if (note != 0 && note != kUnnamedNote) {
-        notes_.erase(note);
+// The message was answered as was expected of it.
+void ServerConnection::decide(uint32_t note) {
+    if (note == 0 || note == kUnnamedNote) {
+        return;
     }
+    const auto at = notes_.find(note);
+    if (at == notes_.end()) {
+        return;
+    }
+    if (session_ != nullptr && !at->second.name.empty()) {
+        session_->on_statement_decided(at->second.name, note);
+    }
+    notes_.erase(at);
 }
 
 bool ServerConnection::on_error(std::string_view message, bool &forward) {
@@ -243,13 +252,13 @@ bool ServerConnection::on_error(std::string_view message, bool &forward) {
             forward = false;
         }
     }
-    forward = forward && !forward_renamed(body);
     if (session_ != nullptr) {
         session_->on_error(report);
     }
     // A session that compares has sent nothing since.
     const bool comparing = expected_.at(expected_.size() - 1).purpose == Purpose::compare;
     drop_to_sync();
+    forward = forward && !forward_renamed(body); // by the names as they were: what came behind it is undone
     if (comparing && session_ != nullptr) {
         session_->on_exchange_done(Purpose::compare, nullptr, {});
     }
@@ -319,7 +328,9 @@ void ServerConnection::undo(const Expectation &e) {
                 return; // it is another one by now
             }
         }
-        unnamed_ = {};
+        // If it was skipped, an earlier one is still there, perhaps another session's: not one to go by.
+        unnamed_.version = 0;
+        unnamed_.shape = 0;
         if (session_ != nullptr && e.purpose == Purpose::client) {
             session_->on_unnamed_failed();
         }

@@ -426,6 +426,7 @@ void Session::on_replies_drained() {
     if ((pause_ & kPausedByQueue) != 0 && server_ != nullptr && !server_->queue_full()) {
         resume(kPausedByQueue);
     }
+    resume(kPausedForOutcome);
     if (std::exchange(go_on_after_ready_, false) || hung_up_) {
         go_on();
     }

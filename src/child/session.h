@@ -126,8 +126,9 @@ class Session final : public Endpoint {
     // Null if the client has no statement under this name of ours.
     const std::string *client_name_of(std::string_view server_name);
     void on_unnamed_failed();
-    void on_statement_failed(const Note &note); // a Parse that never happened
-    void on_statement_kept(const Note &note);   // a Close that never happened
+    void on_statement_decided(std::string_view name, uint32_t note); // its Parse or Close was answered
+    void on_statement_failed(const Note &note);                      // a Parse that never happened
+    void on_statement_kept(const Note &note);                        // a Close that never happened
     // All replies owed have been passed on and the lease need not go on.
     bool lease_ends() const { return lease_ends_; }
     void finish_lease();
@@ -143,6 +144,7 @@ class Session final : public Endpoint {
         kPausedByQueue = 1U << 3,     // too many replies owed
         kPausedByClient = 1U << 4,    // it does not take its replies
         kPausedForReady = 1U << 5,    // what comes next depends on how the current statement ends
+        kPausedForOutcome = 1U << 6,  // or on what becomes of a statement in an earlier batch
     };
 
     void on_io(short what);
@@ -194,6 +196,7 @@ class Session final : public Endpoint {
     size_t on_function_call(MessageHeader header, std::string_view data);
     bool may_answer_here() const;
     bool on_local_command(std::string_view text);
+    NamedStatement *statement_named(std::string_view name, bool &wait);
     bool prepared_here(NamedStatement &named);
     void parse_on_server(std::string_view name, const PreparedStatementRef &statement, Purpose purpose, uint32_t note);
     void close_on_server(std::string_view name, Purpose purpose, uint32_t note);
@@ -234,6 +237,7 @@ class Session final : public Endpoint {
         }
     }
     void send_deferred_begin();
+    void drop_begin_portal();
     void fail_locally(std::string_view sqlstate, std::string_view message);
 
     // session_effects.cpp
@@ -296,7 +300,8 @@ class Session final : public Endpoint {
     uint8_t pause_ = 0;
     char held_ready_ = 0; // status of a ReadyForQuery kept back, 0 = none
     bool forward_rest_ = false;
-    bool discarding_ = false; // after an error of ours in the extended protocol: up to the next Sync
+    bool begin_portal_ = false; // the unnamed portal may still be that of our BEGIN
+    bool discarding_ = false;   // after an error of ours in the extended protocol: up to the next Sync
     bool lease_ends_ = false;
     // As soon as the message passing through is complete:
     bool barrier_overdue_ = false;

@@ -242,6 +242,19 @@ void Session::send_deferred_begin() {
     server_->expect(Reply::bind, Purpose::begin);
     server_->expect(Reply::execute, Purpose::begin);
     server_->unnamed() = {true, std::exchange(begin_, {}), 0, 0}; // none of the client's
+    begin_portal_ = true;
+}
+
+// The client is about to use an unnamed portal and has not bound one: it must not meet that of the BEGIN.
+void Session::drop_begin_portal() {
+    if (!std::exchange(begin_portal_, false)) {
+        return;
+    }
+    std::string message;
+    MessageWriter w(message);
+    w.begin('C').u8('P').string("").end();
+    server_->send_copy(message);
+    server_->expect(Reply::close, Purpose::begin);
 }
 
 // An error of ours in the place of the server's, while the session waits for a server connection.

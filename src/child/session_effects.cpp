@@ -124,7 +124,7 @@ void Session::note_effects(const StatementRef &statement, uint32_t effects, std:
 // EXECUTE and DEALLOCATE mean statements by the client's names, which exist on no server: they are made to.
 void Session::materialise(const Classification &what) {
     const auto make = [this](NamedStatement &named) {
-        if (!named.materialised) {
+        if (!named.materialised && !named.closed) {
             Note note;
             note.name = named.name;
             note.materialise = true;
@@ -150,7 +150,10 @@ void Session::materialise(const Classification &what) {
     }
     // A statement that looks at all of them must see the client's and no others.
     for (auto shared = server_->statements().take_any(); shared.statement; shared = server_->statements().take_any()) {
-        close_on_server(shared.statement->server_name(), Purpose::evict, 0);
+        Note note;
+        note.statement = shared.statement;
+        note.version = shared.version;
+        close_on_server(shared.statement->server_name(), Purpose::evict, server_->add_note(std::move(note)));
     }
     for (NamedStatement &named : named_.all()) {
         make(named);

@@ -254,6 +254,21 @@ PreparedStatementRef Session::intern(std::string_view text, std::string_view typ
     return worker_.prepared().intern(text, types, context, worker_.statements());
 }
 
+// The client's statement of this name; null if there is none. `wait`: that depends on an earlier batch which has not
+// been answered yet.
+NamedStatement *Session::statement_named(std::string_view name, bool &wait) {
+    NamedStatement *named = name.empty() ? &unnamed_ : named_.find(name);
+    if (named == nullptr || named->undecided == 0) {
+        return named;
+    }
+    if (named->batch != server_->batch()) {
+        pause_ |= kPausedForOutcome;
+        wait = true;
+        return nullptr;
+    }
+    return named->closed ? nullptr : named;
+}
+
 bool Session::on_parse(std::string_view message, std::string_view data) {
     FieldReader fields(message.substr(kHeaderBytes));
     const std::string_view name = fields.string();
@@ -291,50 +306,54 @@ bool Session::on_parse(std::string_view message, std::string_view data) {
         server_->send(message);
         return true;
     }
-    NamedStatement *old = named_.find(name);
-    if (old != nullptr && server_->ends_by_itself()) {
-        pause_ |= kPausedForReady; // what became of the earlier Parse is not known yet
+    bool wait = false;
+    const NamedStatement *old = statement_named(name, wait);
+    if (wait) {
         return false;
     }
+    NamedStatement named;
+    named.name = name;
+    named.statement = statement;
+    named.version = statement->version();
+    named.batch = server_->batch();
+    Note note;
+    note.name = name;
+    note.statement = statement;
     if (real_names_ && !name.starts_with(kServerStatementPrefix) && (old == nullptr || old->materialised)) {
-        Note note;
+        uint32_t number = 0;
         if (old == nullptr) {
-            NamedStatement named;
-            named.name = note.name = name;
-            named.statement = statement;
+            note.statement = {};
+            number = server_->add_note(std::move(note));
+            named.undecided = number;
             named.materialised = true;
             named_.define(std::move(named));
         }
         effects_ |= kPinSession;
-        server_->expect(Reply::parse, Purpose::client, server_->add_note(std::move(note)));
+        server_->expect(Reply::parse, Purpose::client, number);
         server_->send(message);
         return true;
     }
     if (old != nullptr) {
+        // Only what is fit to be prepared is told that its name is taken.
+        parse_on_server(kNoStatement, statement, Purpose::prepare, 0);
+        close_on_server(kNoStatement, Purpose::evict, 0);
         force_error("42P05", "prepared statement \"" + std::string(name) + "\" already exists");
         return true;
     }
-    const uint32_t version = statement->version();
     if (const auto *there = server_->statements().touch(*statement)) {
         // Parsed anew, as the client asked: what it refers to may have changed.
-        Note note;
-        note.statement = statement;
-        note.version = there->version;
+        Note former;
+        former.statement = statement;
+        former.version = there->version;
         server_->statements().remove(*statement);
-        close_on_server(statement->server_name(), Purpose::evict, server_->add_note(std::move(note)));
+        close_on_server(statement->server_name(), Purpose::evict, server_->add_note(std::move(former)));
     } else {
         make_room_for_statement();
     }
-    server_->statements().add(statement, version);
-    NamedStatement named;
-    named.name = name;
-    named.statement = statement;
-    named.version = version;
+    server_->statements().add(statement, named.version);
+    named.undecided = server_->add_note(std::move(note));
+    parse_on_server(statement->server_name(), statement, Purpose::client, named.undecided);
     named_.define(std::move(named));
-    Note note;
-    note.name = name;
-    note.statement = statement;
-    parse_on_server(statement->server_name(), statement, Purpose::client, server_->add_note(std::move(note)));
     return true;
 }
 
@@ -463,7 +482,11 @@ size_t Session::on_bind(MessageHeader header, std::string_view data) {
         }
     }
     const std::string_view name = body.substr(portal_end + 1, name_end - portal_end - 1);
-    NamedStatement *named = name.empty() ? &unnamed_ : named_.find(name);
+    bool undecided = false;
+    NamedStatement *named = statement_named(name, undecided);
+    if (undecided) {
+        return 0;
+    }
     uint32_t effects = 0;
     Birth birth = Birth::right;
     if (named != nullptr && named->statement && (server_ == nullptr || !server_->skipping())) {
@@ -491,6 +514,7 @@ size_t Session::on_bind(MessageHeader header, std::string_view data) {
             return start_streaming(header, data, false);
         }
         note_unknown_statement();
+        begin_portal_ = begin_portal_ && portal_end > 0;
         server_->expect(Reply::bind);
         return start_streaming(header, data, true);
     }
@@ -514,6 +538,7 @@ size_t Session::on_bind(MessageHeader header, std::string_view data) {
     }
     note_effects(named->statement->statement(), effects, named->statement->text());
     server_->expect(Reply::bind);
+    begin_portal_ = begin_portal_ && portal_end > 0;
     if (name.empty() || named->materialised) {
         return start_streaming(header, data, true);
     }
@@ -544,11 +569,16 @@ bool Session::on_describe(std::string_view message) {
     const std::string_view body = message.substr(kHeaderBytes);
     const std::string_view name = body.empty() ? body : until_nul(body.substr(1));
     if (body.empty() || body[0] != 'S') {
+        drop_begin_portal();
         server_->expect(Reply::describe_portal);
         server_->send(message);
         return true;
     }
-    NamedStatement *named = name.empty() ? &unnamed_ : named_.find(name);
+    bool wait = false;
+    NamedStatement *named = statement_named(name, wait);
+    if (wait) {
+        return false;
+    }
     if (named == nullptr || !named->statement) {
         if (name.empty() && server_->unnamed().exists && server_->unnamed().statement) {
             close_on_server({}, Purpose::evict, 0);
@@ -590,6 +620,7 @@ bool Session::on_execute(std::string_view message) {
     }
     if (!server_->skipping()) {
         open_deferred_transaction();
+        drop_begin_portal();
         server_->expect(Reply::execute);
         bump(worker_.counters().queries);
     }
@@ -605,7 +636,11 @@ bool Session::on_close(std::string_view message) {
         server_->send(message);
         return true;
     }
-    NamedStatement *named = of_statement && !name.empty() ? named_.find(name) : nullptr;
+    bool wait = false;
+    NamedStatement *named = of_statement && !name.empty() ? statement_named(name, wait) : nullptr;
+    if (wait) {
+        return false;
+    }
     if (server_ == nullptr) {
         // Nothing of the client's is on any server but virtual statements.
         if (of_statement && name.empty()) {
@@ -623,8 +658,10 @@ bool Session::on_close(std::string_view message) {
         note.statement = named->statement;
         note.shape = named->shape;
         note.version = named->version;
-        named_.remove(name);
-        server_->expect_locally(Reply::close_locally, server_->add_note(std::move(note)));
+        named->closed = true;
+        named->undecided = server_->add_note(std::move(note));
+        named->batch = server_->batch();
+        server_->expect_locally(Reply::close_locally, named->undecided);
         return true;
     }
     if (named != nullptr) {
@@ -733,6 +770,17 @@ const std::string *Session::client_name_of(std::string_view server_name) {
 }
 
 void Session::on_unnamed_failed() { unnamed_ = {}; }
+
+void Session::on_statement_decided(std::string_view name, uint32_t note) {
+    NamedStatement *named = named_.find(name);
+    if (named == nullptr || named->undecided != note) {
+        return;
+    }
+    named->undecided = 0;
+    if (named->closed) {
+        named_.remove(name);
+    }
+}
 
 void Session::on_statement_failed(const Note &note) {
     if (!note.materialise) {

@@ -167,8 +167,9 @@ bool Session::on_ready(char status) {
         held_ready_ = status;
         return false;
     }
-    const bool barred = (pause_ & kPausedForReady) != 0;
-    pause_ &= static_cast<uint8_t>(~kPausedForReady); // gone on with after the reply, or when the exchange is over
+    constexpr uint8_t kUntilReady = kPausedForReady | kPausedForOutcome;
+    const bool barred = (pause_ & kUntilReady) != 0;
+    pause_ &= static_cast<uint8_t>(~kUntilReady); // gone on with after the reply, or when the exchange is over
     if (status == 'I') {
         bump(worker_.counters().transactions);
         if (effects_ == 0 && pins_ == kNotPinned) {

@@ -233,3 +233,20 @@ def test_now_is_fixed_within_the_transaction(one_server, dbname):
         client.value("SELECT pg_sleep(0.01)")
         assert client.value("SELECT now()") == first
         client.query("COMMIT")
+
+
+@pytest.mark.parametrize("first", [fe.describe_portal(), fe.execute(), fe.execute("", 5)])
+def test_an_unnamed_portal_is_not_that_of_the_begin(one_server, same, first):
+    replies = same(
+        one_server,
+        query("BEGIN"),
+        say(first, fe.sync()),
+        query("ROLLBACK"),
+        query("BEGIN"),
+        say(fe.parse("", "SELECT 5"), fe.bind("p"), first, fe.sync()),
+        query("ROLLBACK"),
+        query("BEGIN"),
+        say(fe.parse("", "SELECT 6"), fe.bind(), first, fe.sync()),
+        query("COMMIT"),
+    )
+    assert replies[1][0].sqlstate == "34000" and replies[4][2].sqlstate == "34000" and replies[7][-1].status == "T"

@@ -229,3 +229,111 @@ def test_a_server_that_is_gone_takes_no_statement_along(make_balancer, cluster, 
         assert client.ask(run("s", 1), fe.sync())[2].values == [b"2"]
         cluster.primary.query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [dbname])
         assert client.ask(run("s", 2), fe.sync())[2].values == [b"3"]
+
+
+# What a pipeline says of a name depends on how the batches before it end
+
+
+def test_name_given_again_behind_a_parse_that_failed(one_server, same):
+    replies = same(
+        one_server,
+        say(fe.parse("s", "SELECT nonsense"), fe.sync(), fe.close_statement("s"), fe.parse("s", "SELECT 5"), fe.sync()),
+        say(),
+        query("SELECT 1", who="b"),
+        say(run("s"), fe.sync()),
+    )
+    assert kinds(replies[1]) == "31Z" and replies[3][2].values == [b"5"]
+
+
+def test_a_parse_that_was_skipped_prepares_nothing(one_server, same):
+    """Though the server connection has the statement from another session."""
+    replies = same(
+        one_server,
+        say(fe.parse("s", "SELECT 7"), run("s"), fe.sync(), who="b"),
+        say(fe.execute("nobody"), fe.parse("t", "SELECT 7"), fe.sync(), run("t"), fe.sync()),
+        say(),
+        say(fe.execute("nobody"), fe.parse("t", "SELECT 7"), fe.sync(), fe.describe_statement("t"), fe.sync()),
+        say(),
+        say(fe.parse("t", "SELECT 8"), run("t"), fe.sync()),
+    )
+    assert replies[2][0].sqlstate == replies[4][0].sqlstate == "26000" and replies[5][3].values == [b"8"]
+
+
+def test_a_close_that_was_skipped_leaves_the_name_taken(one_server, same):
+    replies = same(
+        one_server,
+        say(fe.parse("s", "SELECT 1"), fe.sync()),
+        say(fe.execute("nobody"), fe.close_statement("s"), fe.sync(), fe.parse("s", "SELECT 2"), fe.sync()),
+        say(),
+        say(run("s"), fe.sync()),
+        say(fe.execute("nobody"), fe.close_statement("s"), fe.parse("s", "SELECT 3"), fe.sync(), run("s"), fe.sync()),
+        say(),
+    )
+    assert replies[2][0].sqlstate == "42P05" and replies[3][2].values == replies[5][2].values == [b"1"]
+
+
+def test_the_second_message_of_a_batch_depends_on_the_batch_before(one_server, same):
+    replies = same(
+        one_server,
+        say(
+            fe.extended("SELECT 1/0"),
+            fe.parse("s", "SELECT 7"),
+            fe.sync(),
+            fe.parse("t", "SELECT 8"),
+            fe.parse("s", "SELECT 9"),
+            run("s"),
+            fe.sync(),
+        ),
+        say(),
+    )
+    assert kinds(replies[1]) == "112TDCZ" and replies[1][4].values == [b"9"]
+
+
+def test_a_taken_name_is_no_matter_where_the_parse_fails_anyway(one_server, same):
+    replies = same(
+        one_server,
+        say(fe.parse("s", "SELECT 1"), fe.sync()),
+        say(fe.parse("s", "SELEC"), fe.sync()),
+        say(fe.parse("s", "SELECT nonsense"), fe.sync()),
+        query("BEGIN"),
+        say(fe.parse("s", "SELECT 2"), fe.sync()),
+        say(fe.parse("s", "SELECT 2"), fe.sync()),
+        query("ROLLBACK"),
+        say(run("s"), fe.sync()),
+    )
+    assert [reply[0].sqlstate for reply in replies[1:3]] == ["42601", "42703"]
+    assert [reply[0].sqlstate for reply in replies[4:6]] == ["42P05", "25P02"]
+
+
+def test_an_error_tells_the_clients_name_of_a_statement_that_is_being_closed(one_server, same):
+    replies = same(
+        one_server,
+        say(fe.parse("mine", "SELECT $1::int"), fe.sync()),
+        say(fe.bind("", "mine"), fe.close_statement("mine"), fe.sync()),
+        say(fe.bind("", "mine"), fe.close_statement("mine"), fe.parse("mine", "SELECT 2"), fe.sync()),
+    )
+    assert all('prepared statement "mine" requires 1' in reply[0].fields["M"] for reply in replies[1:])
+
+
+def test_names_of_ours_do_not_show_after_a_skipped_look_at_all_statements(one_server, same):
+    """The look would have taken those of other sessions off the server connection."""
+    look = "SELECT name, from_sql FROM pg_prepared_statements ORDER BY name"
+    replies = same(
+        one_server,
+        say(fe.parse("s", "SELECT 'of b'"), fe.sync(), who="b"),
+        say(fe.parse("look", look), fe.sync()),
+        say(fe.execute("nobody"), run("look"), fe.sync()),
+        query(look),
+    )
+    assert [m.values[0] for m in replies[3] if m.kind == b"D"] == [b"look"]
+
+
+def test_an_unnamed_statement_is_not_met_by_another_session(one_server, same):
+    """The second Parse is skipped, so the first one's statement stays on the server connection."""
+    replies = same(
+        one_server,
+        say(fe.parse("", "SELECT 'first'"), fe.execute("nobody"), fe.parse("", "SELECT 'second'"), fe.sync()),
+        say(fe.describe_statement(), fe.sync(), who="b"),
+        say(fe.bind(), fe.execute(), fe.sync(), who="b"),
+    )
+    assert [reply[0].sqlstate for reply in replies[1:]] == ["26000", "26000"]
