@@ -2,6 +2,7 @@
 
 #include "child/session.h"
 #include "child/setting_names.h"
+#include "child/slot_policy.h"
 #include "child/wire.h"
 #include "child/worker_process.h"
 #include "common/log.h"
@@ -211,7 +212,7 @@ bool Pools::open_one(Lane &lane) {
         }
         return false;
     }
-    if (free_slot() < 0 && !make_room(lane)) {
+    if (free_slot() < 0 && !make_room(lane, false)) {
         return false;
     }
     const Session *session = first_unserved(lane);
@@ -241,7 +242,7 @@ ServerConnection *Pools::open_replication(Session &session, std::string startup_
         return nullptr;
     }
     Lane &lane = session.pool()->lane(node);
-    if (free_slot() < 0 && !make_room(lane)) {
+    if (free_slot() < 0 && !make_room(lane, true)) {
         return nullptr;
     }
     ServerConnection &server = open_slot(lane);
@@ -251,14 +252,19 @@ ServerConnection *Pools::open_replication(Session &session, std::string startup_
 }
 
 // Closes the connection that has been idle longest: of another lane, or of this one where all who wait need another
-// kind. (One that reads catalog facts just now will be free in a moment.)
-bool Pools::make_room(const Lane &for_whom) {
+// kind. (One that reads catalog facts just now will be free in a moment.) `at_any_price`: for whom will not ask again.
+bool Pools::make_room(const Lane &for_whom, bool at_any_price) {
     const bool own_too = !for_whom.pool->plain_ && !for_whom.pool->known_.facts_loading;
+    const auto may_go = [&](const ServerConnection &server) {
+        const Lane &lane = lane_of(server);
+        return &lane == &for_whom
+                   ? own_too || at_any_price
+                   : at_any_price || gives_way(lane.open, for_whom.open, worker_.now_ms() - server.idle_since_ms());
+    };
     ServerConnection *oldest = nullptr;
     for (const auto &server : slots_) {
         if (server != nullptr && server->state() == ServerConnection::State::idle && !server->cancel_in_flight() &&
-            (own_too || &lane_of(*server) != &for_whom) &&
-            (oldest == nullptr || server->idle_since_ms() < oldest->idle_since_ms())) {
+            may_go(*server) && (oldest == nullptr || server->idle_since_ms() < oldest->idle_since_ms())) {
             oldest = server.get();
         }
     }
@@ -394,7 +400,7 @@ bool Pools::serve_other(Lane &released) {
     }
     Lane *hungry = nullptr;
     for_each_lane([&](Lane &lane) {
-        if (&lane != &released && lane.node >= 0 && !lane.served() &&
+        if (&lane != &released && lane.node >= 0 && !lane.served() && gives_way(released.open, lane.open, 0) &&
             (hungry == nullptr ||
              lane.waiters.front()->waiting_since_ms() < hungry->waiters.front()->waiting_since_ms())) {
             hungry = &lane;

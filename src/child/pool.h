@@ -2,9 +2,9 @@
 //
 // A Pool is what all sessions of one (database, user) share; a Lane of it, its connections to one node. Pools holds
 // them all and the worker's slots: at most max_pool server connections over all pools and nodes. Waiters are served
-// first come first served within a lane; between lanes, an idle connection of one gives way to another's need, and one
-// that keeps its connections busy cannot starve one that has none. Not every connection suits every session
-// (ServerConnection::fits): a waiter for whom one is being opened may be overtaken by whom another suits.
+// first come first served within a lane; between lanes, an idle connection of one gives way to another's need
+// (slot_policy.h), and one that keeps its connections busy cannot starve one that has none. Not every connection suits
+// every session (ServerConnection::fits): a waiter for whom one is being opened may be overtaken by whom another suits.
 // Single-threaded; nothing blocks.
 #pragma once
 
@@ -147,7 +147,7 @@ class Pools {
     bool open_one(Lane &lane);
     ServerConnection &open_slot(Lane &lane);
     const Session *first_unserved(const Lane &lane) const;
-    bool make_room(const Lane &for_whom);
+    bool make_room(const Lane &for_whom, bool at_any_price);
     bool serve(Lane &hungry, Lane &released);
     bool serve_other(Lane &released);
     void fail_waiters(Lane &lane, std::string_view report_body, const ParameterSetRef &birth);

@@ -149,6 +149,26 @@ def test_idle_connections_of_other_pairs_give_way(make_balancer, cluster):
 # Idle clients
 
 
+def test_busy_pools_do_not_take_each_others_connections_all_the_time(make_balancer, cluster):
+    """A connection costs the server a process: what is saved by pooling must not be spent on fairness."""
+    balancer = make_balancer(num_init_children=1, max_pool=3)
+    with cluster.database("busy") as busy, cluster.database("busier") as busier:
+        clients = [connected(balancer, dbname) for dbname in (busy, busier) for _ in range(10)]
+        for _ in range(100):
+            for client in clients:
+                client.send(fe.query("SELECT 1"))
+            for client in clients:
+                client.receive_ready()
+        for client in clients:
+            client.close()
+        balancer.stop()
+        # A server process counts itself when it ends, at the latest.
+        ended = "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname IN (%s, %s)"
+        await_condition(lambda: cluster.primary.scalar(ended, [busy, busier]))
+        made = "SELECT sum(sessions)::int FROM pg_stat_database WHERE datname IN (%s, %s)"
+        assert 3 <= cluster.primary.scalar(made, [busy, busier]) <= 10
+
+
 def test_client_idle_limit(make_balancer, dbname):
     balancer = make_balancer(client_idle_limit="1s")
     with connected(balancer, dbname) as idle, connected(balancer, dbname) as busy:
