@@ -53,6 +53,7 @@ class ExpectationQueue {
     size_t size() const { return count_; }
     Expectation &front() { return ring_[head_]; }
     const Expectation &front() const { return ring_[head_]; }
+    const Expectation &at(size_t i) const { return ring_[(head_ + i) & (capacity_ - 1)]; }
     Expectation &at(size_t i) { return ring_[(head_ + i) & (capacity_ - 1)]; }
     // The last message sent is one that ends with ReadyForQuery.
     bool ends_with_ready() const {

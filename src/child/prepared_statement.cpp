@@ -136,13 +136,21 @@ const ServerStatements::Prepared *ServerStatements::touch(const PreparedStatemen
     return &at->second.prepared;
 }
 
-void ServerStatements::add(PreparedStatementRef statement, uint32_t version) {
+void ServerStatements::decide(const PreparedStatement &statement, uint32_t note) {
+    const auto at = nodes_.find(statement.id());
+    if (at != nodes_.end() && at->second.prepared.undecided == note) {
+        at->second.prepared.undecided = 0;
+    }
+}
+
+void ServerStatements::add(PreparedStatementRef statement, uint32_t version, uint32_t undecided, uint32_t batch) {
     const uint64_t id = statement->id();
     Node &node = nodes_[id];
     if (node.prepared.statement) {
         unlink(node);
     }
-    node.prepared = {std::move(statement), version, 0};
+    node.prepared = {
+        .statement = std::move(statement), .version = version, .undecided = undecided, .batch = batch, .shape = 0};
     push_newest(node);
 }
 

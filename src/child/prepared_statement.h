@@ -171,11 +171,14 @@ class ServerStatements {
     struct Prepared {
         PreparedStatementRef statement;
         uint32_t version = 0;
+        uint32_t undecided = 0; // until its Parse is answered: the note, and the batch it is part of
+        uint32_t batch = 0;
         uint64_t shape = 0; // if it was described here, else 0
     };
     // Null if not prepared here; otherwise it becomes the most recently used. Valid until the next change.
     const Prepared *touch(const PreparedStatement &statement);
-    void add(PreparedStatementRef statement, uint32_t version);
+    void add(PreparedStatementRef statement, uint32_t version, uint32_t undecided = 0, uint32_t batch = 0);
+    void decide(const PreparedStatement &statement, uint32_t note);
     void set_shape(const PreparedStatement &statement, uint64_t shape);
     void remove(const PreparedStatement &statement);
     // The statement to close before another is added; null while there is room.

@@ -368,6 +368,18 @@ void ServerConnection::send_internal_query(std::string_view sql, Purpose purpose
     }
 }
 
+bool ServerConnection::unnamed_undecided() const {
+    if (unnamed_.batch == batch_) {
+        return false;
+    }
+    for (size_t i = 0; i < expected_.size(); i++) {
+        if (expected_.at(i).note == kUnnamedNote) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void ServerConnection::forget_statements() { statements_.clear(); }
 
 void ServerConnection::copy_in_ended() {

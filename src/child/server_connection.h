@@ -90,6 +90,7 @@ class ServerConnection final : public Endpoint {
     void send(std::string_view bytes) { out_.add(*this, bytes); }
     void send_copy(std::string_view bytes) { out_.add_copy(*this, bytes); }
     void send_sync();
+    void send_flush();
     void expect(Reply reply, Purpose purpose = Purpose::client, uint32_t note = 0) {
         expected_.push({reply, purpose, note});
         open_batch_ = reply != Reply::sync && reply != Reply::query && reply != Reply::function_call;
@@ -98,6 +99,8 @@ class ServerConnection final : public Endpoint {
     // The number of the batch that the next message belongs to.
     uint32_t batch() const { return batch_; }
     uint32_t add_note(Note note);
+    // The unnamed statement is in doubt: it comes from an earlier batch, which has not been answered yet.
+    bool unnamed_undecided() const;
     // A reply pgbalancer gives itself, at this place in the order.
     void expect_locally(Reply reply, uint32_t note) { expected_.push({reply, Purpose::client, note}); }
     // The local replies at the front are due now (Flush).
@@ -139,6 +142,7 @@ class ServerConnection final : public Endpoint {
         PreparedStatementRef statement; // null: not one that is known
         uint32_t version = 0;
         uint64_t shape = 0;
+        uint32_t batch = 0; // that its Parse was part of
     };
     Unnamed &unnamed() { return unnamed_; }
     void forget_statements();

@@ -18,6 +18,7 @@ constexpr size_t kMaxErrorHead = 65536;
 constexpr uint32_t kMaxMessageLength = 0x40000000;
 
 constexpr char kSync[] = {'S', 0, 0, 0, 4};
+constexpr char kFlush[] = {'H', 0, 0, 0, 4};
 constexpr char kCloseComplete[] = {'3', 0, 0, 0, 4};
 
 bool is_local(Reply reply) { return reply == Reply::close_locally || reply == Reply::copy_end; }
@@ -206,6 +207,9 @@ void ServerConnection::decide(uint32_t note) {
     if (session_ != nullptr && !at->second.name.empty()) {
         session_->on_statement_decided(at->second.name, note);
     }
+    if (at->second.statement) {
+        statements_.decide(*at->second.statement, note);
+    }
     notes_.erase(at);
 }
 
@@ -319,6 +323,8 @@ void ServerConnection::drop_to_sync() {
 }
 
 void ServerConnection::send_sync() { send_copy({kSync, sizeof kSync}); }
+
+void ServerConnection::send_flush() { send_copy({kFlush, sizeof kFlush}); }
 
 // The server never came to this message.
 void ServerConnection::undo(const Expectation &e) {

@@ -196,6 +196,8 @@ class Session final : public Endpoint {
     size_t on_function_call(MessageHeader header, std::string_view data);
     bool may_answer_here() const;
     bool on_local_command(std::string_view text);
+    bool deallocation_under_way();
+    bool undecided_here(const PreparedStatement &statement) const;
     NamedStatement *statement_named(std::string_view name, bool &wait);
     bool prepared_here(NamedStatement &named);
     void parse_on_server(std::string_view name, const PreparedStatementRef &statement, Purpose purpose, uint32_t note);

@@ -241,7 +241,7 @@ void Session::send_deferred_begin() {
     server_->expect(Reply::parse, Purpose::begin);
     server_->expect(Reply::bind, Purpose::begin);
     server_->expect(Reply::execute, Purpose::begin);
-    server_->unnamed() = {true, std::exchange(begin_, {}), 0, 0}; // none of the client's
+    server_->unnamed() = {true, std::exchange(begin_, {}), 0, 0, server_->batch()}; // none of the client's
     begin_portal_ = true;
 }
 

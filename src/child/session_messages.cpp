@@ -254,19 +254,47 @@ PreparedStatementRef Session::intern(std::string_view text, std::string_view typ
     return worker_.prepared().intern(text, types, context, worker_.statements());
 }
 
+// Something that ends statements by SQL is under way: which there are is known once all so far is answered.
+bool Session::deallocation_under_way() {
+    if (server_ == nullptr || ((effects_ & kDeallocatesAll) == 0 && !deallocating_)) {
+        return false;
+    }
+    server_->deliver_local_replies();
+    if (server_->expected().empty() || server_->copying_in()) {
+        return false;
+    }
+    server_->send_flush();
+    pause_ |= kPausedForOutcome;
+    return true;
+}
+
 // The client's statement of this name; null if there is none. `wait`: that depends on an earlier batch which has not
 // been answered yet.
 NamedStatement *Session::statement_named(std::string_view name, bool &wait) {
-    NamedStatement *named = name.empty() ? &unnamed_ : named_.find(name);
-    if (named == nullptr || named->undecided == 0) {
-        return named;
-    }
-    if (named->batch != server_->batch()) {
-        pause_ |= kPausedForOutcome;
+    if (deallocation_under_way()) {
         wait = true;
         return nullptr;
     }
-    return named->closed ? nullptr : named;
+    NamedStatement *named = name.empty() ? &unnamed_ : named_.find(name);
+    if (named == nullptr || server_ == nullptr) {
+        return named;
+    }
+    if (name.empty()) {
+        wait = server_->unnamed_undecided();
+    } else {
+        wait = (named->undecided != 0 && named->batch != server_->batch()) || undecided_here(*named->statement);
+    }
+    if (wait) {
+        pause_ |= kPausedForOutcome;
+        return nullptr;
+    }
+    return named->undecided != 0 && named->closed ? nullptr : named;
+}
+
+// Whether the server connection has the statement depends on an earlier batch.
+bool Session::undecided_here(const PreparedStatement &statement) const {
+    const auto *there = server_->statements().touch(statement);
+    return there != nullptr && there->undecided != 0 && there->batch != server_->batch();
 }
 
 bool Session::on_parse(std::string_view message, std::string_view data) {
@@ -301,7 +329,7 @@ bool Session::on_parse(std::string_view message, std::string_view data) {
             return false;
         }
         unnamed_.replace(std::move(statement));
-        server_->unnamed() = {true, unnamed_.statement, unnamed_.version, 0};
+        server_->unnamed() = {true, unnamed_.statement, unnamed_.version, 0, server_->batch()};
         server_->expect(Reply::parse, Purpose::client, kUnnamedNote);
         server_->send(message);
         return true;
@@ -309,6 +337,10 @@ bool Session::on_parse(std::string_view message, std::string_view data) {
     bool wait = false;
     const NamedStatement *old = statement_named(name, wait);
     if (wait) {
+        return false;
+    }
+    if (undecided_here(*statement)) {
+        pause_ |= kPausedForOutcome;
         return false;
     }
     NamedStatement named;
@@ -350,8 +382,8 @@ bool Session::on_parse(std::string_view message, std::string_view data) {
     } else {
         make_room_for_statement();
     }
-    server_->statements().add(statement, named.version);
     named.undecided = server_->add_note(std::move(note));
+    server_->statements().add(statement, named.version, named.undecided, named.batch);
     parse_on_server(statement->server_name(), statement, Purpose::client, named.undecided);
     named_.define(std::move(named));
     return true;
@@ -425,12 +457,12 @@ bool Session::prepared_here(NamedStatement &named) {
     if (!present) {
         uint32_t note_number = kUnnamedNote;
         if (unnamed) {
-            server_->unnamed() = {true, statement, named.version, 0};
+            server_->unnamed() = {true, statement, named.version, 0, server_->batch()};
         } else {
-            server_->statements().add(statement, named.version);
             Note note;
             note.statement = statement;
             note_number = server_->add_note(std::move(note));
+            server_->statements().add(statement, named.version, note_number, server_->batch());
         }
         parse_on_server(name, statement, purpose, note_number);
     }

@@ -17,6 +17,10 @@ def run(name, *values):
     return fe.bind("", name, [str(v).encode() for v in values]) + fe.describe_portal() + fe.execute()
 
 
+def shown(reply):
+    return [m.values[0] for m in reply if m.kind == b"D"]
+
+
 def test_same_name_different_statements(one_server, same):
     replies = same(
         one_server,
@@ -259,6 +263,38 @@ def test_a_parse_that_was_skipped_prepares_nothing(one_server, same):
     assert replies[2][0].sqlstate == replies[4][0].sqlstate == "26000" and replies[5][3].values == [b"8"]
 
 
+def test_a_parse_that_was_skipped_and_again_in_the_next_batch(one_server, same):
+    """Under other names, and by sessions that come later: the server connection has it once."""
+    text = "SELECT 'skipped and again'"
+    replies = same(
+        one_server,
+        say(fe.execute("nobody"), fe.parse("s", text), fe.sync(), fe.parse("t", text), fe.sync()),
+        say(),
+        say(run("t"), fe.sync()),
+        say(fe.parse("u", text), run("u"), fe.sync()),
+        say(fe.parse("u", text), run("u"), fe.sync(), who="b"),
+    )
+    assert kinds(replies[1]) == "1Z" and shown(replies[4]) == [b"skipped and again"]
+
+
+def test_a_statement_bound_in_a_batch_that_failed_and_in_the_next(one_server, same):
+    """It is not on the server connection of the second time."""
+    replies = same(
+        one_server,
+        say(fe.parse("s", "SELECT 'named'"), fe.parse("", "SELECT 'unnamed'"), fe.sync()),
+        query("SET work_mem = '5MB'", who="b"),
+        query("DISCARD ALL", who="b"),
+        say(fe.parse("", "SELECT 'unnamed of b'"), fe.sync(), who="b"),
+        say(fe.execute("nobody"), run("s"), fe.sync(), run("s"), fe.sync()),
+        say(),
+        say(fe.parse("", "SELECT 'unnamed'"), fe.sync()),
+        say(fe.parse("", "SELECT 'unnamed of b'"), fe.sync(), who="b"),
+        say(fe.execute("nobody"), run(""), fe.sync(), run(""), fe.sync()),
+        say(),
+    )
+    assert shown(replies[5]) == [b"named"] and shown(replies[9]) == [b"unnamed"]
+
+
 def test_a_close_that_was_skipped_leaves_the_name_taken(one_server, same):
     replies = same(
         one_server,
@@ -287,6 +323,32 @@ def test_the_second_message_of_a_batch_depends_on_the_batch_before(one_server, s
         say(),
     )
     assert kinds(replies[1]) == "112TDCZ" and replies[1][4].values == [b"9"]
+
+
+@pytest.mark.parametrize("command", ["DEALLOCATE ALL", "DISCARD ALL", "DEALLOCATE s"])
+@pytest.mark.parametrize("transaction", [True, False])
+def test_name_given_again_in_the_batch_that_ends_it_by_sql(one_server, same, command, transaction):
+    first = [query("BEGIN")] if transaction and command != "DISCARD ALL" else []
+    replies = same(
+        one_server,
+        say(fe.parse("s", "SELECT 1"), fe.parse("end", command), run("s"), fe.sync()),
+        *first,
+        say(
+            fe.bind("", "end"),
+            fe.execute(),
+            fe.parse("s", "SELECT 2"),
+            fe.close_statement("t"),
+            fe.parse("t", "SELECT 3"),
+            run("s"),
+            fe.sync(),
+        ),
+        say(run("s"), run("t"), fe.sync()),
+        say(fe.parse("s", "SELECT 4"), fe.sync()),
+        query("ROLLBACK"),
+        say(run("s"), run("t"), fe.sync()),
+        query("SELECT name, statement FROM pg_prepared_statements ORDER BY name"),
+    )
+    assert shown(replies[len(first) + 2]) == [b"2", b"3"]
 
 
 def test_a_taken_name_is_no_matter_where_the_parse_fails_anyway(one_server, same):
