@@ -231,6 +231,8 @@ class Session final : public Endpoint {
     void defer_begin(std::string_view text);
     bool on_virtual_query(const StatementRef &statement, std::string_view text);
     bool virtual_command(const StatementRef &statement, std::string_view text, std::string &out);
+    const NamedStatement *deallocated_here(const Classification &what);
+    bool on_local_deallocate(const StatementRef &statement);
     bool may_be_virtual_batch(std::string_view parse) const;
     size_t on_virtual_batch(std::string_view data, bool &wait);
     void open_deferred_transaction() {

@@ -104,15 +104,41 @@ bool Session::may_be_virtual_batch(std::string_view parse) const {
     FieldReader fields(parse.substr(kHeaderBytes));
     (void)fields.string();
     const std::string_view text = fields.rest(); // and whatever follows it: its beginning matters
-    return may_be_begin(text) || may_be_show(text);
+    return may_be_begin(text) || may_be_show(text) || (!named_.empty() && may_be_deallocate(text));
+}
+
+// The statement that this DEALLOCATE ends, if no server connection has it under the client's name: then none needs to
+// hear of it. Null otherwise.
+const NamedStatement *Session::deallocated_here(const Classification &what) {
+    if (what.kind != StatementKind::deallocate || virtual_ == Virtual::failed) {
+        return nullptr;
+    }
+    const NamedStatement *named = named_.find(what.name);
+    return named != nullptr && !named->materialised ? named : nullptr;
+}
+
+bool Session::on_local_deallocate(const StatementRef &statement) {
+    const NamedStatement *named = deallocated_here(statement->what());
+    if (named == nullptr) {
+        return false;
+    }
+    named_.remove(named->name);
+    unnamed_ = {};
+    std::string out;
+    append_command_complete(out, "DEALLOCATE");
+    append_ready(out, server_ != nullptr ? server_->transaction_status() : local_status());
+    reply(out);
+    bump(worker_.counters().queries);
+    return true;
 }
 
 // The same for the extended protocol: Parse and Bind, or Bind of a prepared statement, perhaps Describe, Execute and
-// Sync, of a transaction command or of one that pgbalancer answers itself, alone. `wait`: so far it is one, the rest
-// must still come.
+// Sync, of a transaction command, a DEALLOCATE or a command that pgbalancer answers itself, alone. `wait`: so far it is
+// one, the rest must still come.
 size_t Session::on_virtual_batch(std::string_view data, bool &wait) {
     const bool defers = server_ == nullptr && (virtual_ != Virtual::none || worker_.config().lazy_begin);
     bool pooler_command = false;
+    const NamedStatement *deallocated = nullptr;
     size_t pos = 0;
     std::string out;
     PreparedStatementRef parsed;
@@ -142,7 +168,7 @@ size_t Session::on_virtual_batch(std::string_view data, bool &wait) {
             const std::string_view text = fields.string();
             pooler_command = virtual_ != Virtual::failed && is_pooler_command(text);
             const bool transactional = defers && (virtual_ != Virtual::none || may_be_begin(text));
-            if (parsed || bound || !fields.ok() || (!transactional && !pooler_command) ||
+            if (parsed || bound || !fields.ok() || (!transactional && !pooler_command && !may_be_deallocate(text)) ||
                 (!name.empty() && (!pooler_command || named_.find(name) != nullptr))) {
                 return 0;
             }
@@ -165,7 +191,9 @@ size_t Session::on_virtual_batch(std::string_view data, bool &wait) {
                 return 0;
             }
             pooler_command = virtual_ != Virtual::failed && is_pooler_command(bound->text());
-            if (!pooler_command && !(defers && is_transaction_command(bound->statement()->what().kind))) {
+            deallocated = deallocated_here(bound->statement()->what());
+            if (!pooler_command && deallocated == nullptr &&
+                !(defers && is_transaction_command(bound->statement()->what().kind))) {
                 return 0;
             }
             out.append({'2', 0, 0, 0, 4});
@@ -207,6 +235,9 @@ size_t Session::on_virtual_batch(std::string_view data, bool &wait) {
                 if (executed) {
                     answer_pooler_command(bound->text(), worker_).append_rows(answer);
                 }
+            } else if (deallocated != nullptr) {
+                named_.remove(deallocated->name);
+                append_command_complete(answer, "DEALLOCATE");
             } else if (!virtual_command(bound->statement(), bound->text(), answer)) {
                 return 0;
             }

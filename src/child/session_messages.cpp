@@ -194,10 +194,11 @@ bool Session::on_query(std::string_view message) {
     if (!statement) {
         statement = worker_.statements().classify(text, lex_rules());
     }
-    if (server_ == nullptr) {
-        if (on_virtual_query(statement, text)) {
-            return true;
-        }
+    if (server_ == nullptr && on_virtual_query(statement, text)) {
+        return true;
+    }
+    if (may_answer_here() && on_local_deallocate(statement)) {
+        return true;
     }
     const uint32_t effects = effects_of(statement);
     const Birth birth = birth_for(statement, effects, text);

@@ -15,7 +15,7 @@ constexpr size_t kMaxCustomSettings = 200;
 bool is_transaction_command(StatementKind kind);
 
 // Cheap and cautious, for every statement is asked: false means that the text is surely no BEGIN or START TRANSACTION,
-// or none that begins with SH.
+// none that begins with SH, or no DEALLOCATE.
 inline std::string_view from_first_letter(std::string_view text) {
     while (!text.empty() && static_cast<unsigned char>(text[0]) <= ' ') {
         text.remove_prefix(1);
@@ -27,6 +27,10 @@ inline bool may_be_begin(std::string_view text) {
     const char first = text.empty() ? '\0' : static_cast<char>(text[0] | 0x20);
     return first == 'b' || first == '-' || first == '/' || first == ';' ||
            (first == 's' && text.size() > 1 && (text[1] | 0x20) == 't');
+}
+inline bool may_be_deallocate(std::string_view text) {
+    text = from_first_letter(text);
+    return text.size() > 3 && (text[0] | 0x20) == 'd' && (text[1] | 0x20) == 'e' && (text[2] | 0x20) == 'a';
 }
 inline bool may_be_show(std::string_view text) {
     text = from_first_letter(text);

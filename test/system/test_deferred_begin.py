@@ -235,7 +235,7 @@ def test_now_is_fixed_within_the_transaction(one_server, dbname):
         client.query("COMMIT")
 
 
-@pytest.mark.parametrize("first", [fe.describe_portal(), fe.execute(), fe.execute("", 5)])
+@pytest.mark.parametrize("first", [fe.describe_portal(), fe.execute(), fe.execute("", 5)], ids=["describe", "execute", "some rows"])
 def test_an_unnamed_portal_is_not_that_of_the_begin(one_server, same, first):
     replies = same(
         one_server,

@@ -399,3 +399,33 @@ def test_an_unnamed_statement_is_not_met_by_another_session(one_server, same):
         say(fe.bind(), fe.execute(), fe.sync(), who="b"),
     )
     assert [reply[0].sqlstate for reply in replies[1:]] == ["26000", "26000"]
+
+
+@pytest.mark.parametrize(
+    "deallocate", [fe.query("DEALLOCATE s"), fe.extended("deallocate PREPARE s") + fe.sync()], ids=["simple", "extended"]
+)
+@pytest.mark.parametrize("change", ["DROP TABLE items", "SET search_path = pg_catalog", "BEGIN"])
+def test_deallocate_of_a_statement_that_could_not_be_prepared_now(target, same, change, deallocate):
+    replies = same(
+        target,
+        say(fe.parse("s", "SELECT a FROM items"), fe.sync()),
+        query(change),
+        say(deallocate),
+        say(deallocate),
+        query("ROLLBACK"),
+        say(run("s"), fe.sync()),
+        say(fe.parse("s", "SELECT 5"), run("s"), fe.sync()),
+        setup="CREATE TABLE items (a int)",
+    )
+    assert replies[2][-2].tag == "DEALLOCATE" and replies[3][-2].sqlstate == "26000"
+
+
+@pytest.mark.pooler_only
+def test_deallocate_does_not_tie(one_server, dbname):
+    """psycopg before libpq 17, and Active Record, end their statements so."""
+    with connected(one_server, dbname) as client, connected(one_server, dbname) as other:
+        client.ask(fe.parse("s", "SELECT 1"), fe.sync())
+        client.ask(fe.extended("DEALLOCATE s"), fe.sync())
+        client.ask(fe.parse("s", "SELECT 1"), fe.sync())
+        client.query("DEALLOCATE s")
+        assert other.value("SELECT 7") == "7"
