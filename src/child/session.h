@@ -197,6 +197,7 @@ class Session final : public Endpoint {
     bool may_answer_here() const;
     bool on_local_command(std::string_view text);
     bool deallocation_under_way();
+    bool awaits_answers();
     bool undecided_here(const PreparedStatement &statement) const;
     NamedStatement *statement_named(std::string_view name, bool &wait);
     bool prepared_here(NamedStatement &named);

@@ -201,6 +201,10 @@ bool Session::on_query(std::string_view message) {
         return true;
     }
     const uint32_t effects = effects_of(statement);
+    if ((effects & kNamesPrepared) != 0 && awaits_answers()) {
+        waiting_statement_ = std::move(statement);
+        return false;
+    }
     const Birth birth = birth_for(statement, effects, text);
     if (birth == Birth::wrong) {
         unnamed_ = {};
@@ -257,7 +261,11 @@ PreparedStatementRef Session::intern(std::string_view text, std::string_view typ
 
 // Something that ends statements by SQL is under way: which there are is known once all so far is answered.
 bool Session::deallocation_under_way() {
-    if (server_ == nullptr || ((effects_ & kDeallocatesAll) == 0 && !deallocating_)) {
+    return ((effects_ & kDeallocatesAll) != 0 || deallocating_) && awaits_answers();
+}
+
+bool Session::awaits_answers() {
+    if (server_ == nullptr) {
         return false;
     }
     server_->deliver_local_replies();
@@ -526,7 +534,7 @@ size_t Session::on_bind(MessageHeader header, std::string_view data) {
         const StatementRef &statement = named->statement->statement();
         effects = effects_of(statement);
         birth = birth_in_batch(statement, effects, named->statement->text(), data, header.total());
-        if (birth == Birth::wait) {
+        if (birth == Birth::wait || ((effects & kNamesPrepared) != 0 && awaits_answers())) {
             return 0;
         }
     }

@@ -295,6 +295,20 @@ def test_a_statement_bound_in_a_batch_that_failed_and_in_the_next(one_server, sa
     assert shown(replies[5]) == [b"named"] and shown(replies[9]) == [b"unnamed"]
 
 
+@pytest.mark.parametrize("sql", ["EXECUTE s", "EXPLAIN EXECUTE s", "SELECT name FROM pg_prepared_statements"])
+def test_sql_about_a_statement_whose_parse_was_skipped(one_server, same, sql):
+    replies = same(
+        one_server,
+        say(fe.execute("nobody"), fe.parse("s", "SELECT 1"), fe.sync(), fe.query(sql)),
+        say(),
+        say(fe.parse("sql", sql), fe.sync()),
+        say(fe.execute("nobody"), fe.parse("s", "SELECT 1"), fe.sync(), run("sql"), fe.sync()),
+        say(),
+    )
+    if "EXECUTE" in sql:
+        assert replies[1][0].sqlstate == "26000"
+
+
 def test_a_close_that_was_skipped_leaves_the_name_taken(one_server, same):
     replies = same(
         one_server,
