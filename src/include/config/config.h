@@ -19,6 +19,19 @@
 namespace pgbalancer {
 
 enum class PoolMode : uint8_t { transaction, session };
+// What reads outside the writing transaction still go to standbys once a session has written.
+enum class DisableOnWrite : uint8_t { off, transaction, trans_transaction, always };
+enum class LoadBalancePolicy : uint8_t { random, least_connections };
+enum class ReadYourWrites : uint8_t { off, session, global };
+// One entry of a redirect preference list.
+struct RedirectEntry {
+    enum class Kind : uint8_t { primary, standby, node };
+    std::string pattern; // POSIX extended regular expression, for the whole name
+    Kind kind = Kind::primary;
+    uint16_t node_id = 0; // N of backend_*N
+    double ratio = 1;     // of the choices that it decides
+    bool operator==(const RedirectEntry &) const = default;
+};
 enum class ClientAuthMethod : uint8_t { scram_sha_256, md5, password, trust };
 
 // One backend_*N group. `id` is N; ids may have gaps.
@@ -68,6 +81,24 @@ struct Config {
     std::string pool_passwd;   // absolute; empty = none
     ClientAuthMethod client_auth_method = ClientAuthMethod::scram_sha_256;
     bool allow_trust_remote = false;
+
+    // Load balancing
+    bool load_balance_mode = true;
+    LoadBalancePolicy load_balance_policy = LoadBalancePolicy::random;
+    bool statement_level_load_balance = false;
+    DisableOnWrite disable_load_balance_on_write = DisableOnWrite::transaction;
+    ReadYourWrites read_your_writes = ReadYourWrites::session;
+    std::vector<std::string> read_only_function_list; // POSIX extended regular expressions, for whole names
+    std::vector<std::string> write_function_list;
+    std::vector<std::string> primary_routing_query_pattern_list;  // likewise, for whole texts
+    std::vector<RedirectEntry> user_redirect_preference_list;     // first match wins
+    std::vector<RedirectEntry> database_redirect_preference_list; // beats user
+    std::vector<RedirectEntry> app_name_redirect_preference_list; // beats database
+    uint64_t delay_threshold = 0;                                 // bytes; 0 = any
+    std::chrono::milliseconds delay_threshold_by_time{0};         // 0 = any
+    bool prefer_lower_delay_standby = false;
+    bool log_per_node_statement = false;
+    bool notice_per_node_statement = false;
 
     // Behaviour
     bool lazy_begin = true;
