@@ -59,6 +59,13 @@ struct RealType {
     double max;
 };
 
+inline constexpr uint64_t kMostBytes = uint64_t{1} << 60;
+
+struct BytesType { // 0 .. kMostBytes
+
+    Field<uint64_t> field;
+};
+
 // The unit of a bare number; a number with a unit of its own is accepted everywhere.
 enum class DurationUnit : uint8_t { milliseconds, seconds };
 
@@ -117,13 +124,14 @@ struct BackendFlagsType {
     std::span<const FlagWord> words;
 };
 
-using ParameterType = std::variant<BoolType, IntType, PortType, PermissionsType, RealType, DurationType, TextType,
-                                   ListType, ChoiceType, PoolModesType, BackendFlagsType>;
+using ParameterType = std::variant<BoolType, IntType, PortType, PermissionsType, RealType, BytesType, DurationType,
+                                   TextType, ListType, ChoiceType, PoolModesType, BackendFlagsType>;
 
 enum class Section : uint8_t {
     connections,
     pooling,
     backends, // exactly the parameters that carry a node number
+    load_balancing,
     timeouts,
     authentication,
     behaviour,

@@ -140,6 +140,24 @@ struct Assign {
         return std::nullopt;
     }
 
+    Complaint operator()(const BytesType &type) const {
+        constexpr std::string_view kUnits[] = {"B", "kB", "MB", "GB", "TB"};
+        uint64_t value = 0;
+        const char *end_of_text = text.data() + text.size();
+        const auto [end, error] = std::from_chars(text.data(), end_of_text, value);
+        const std::string_view unit = trimmed({end, static_cast<size_t>(end_of_text - end)});
+        const auto *const found = std::ranges::find_if(kUnits, [&](auto u) { return same_word(u, unit); });
+        if (error == std::errc::invalid_argument || (found == std::end(kUnits) && !unit.empty())) {
+            return "is not a size: a number of bytes, or with a unit of kB, MB, GB or TB";
+        }
+        const auto shift = unit.empty() ? 0 : 10 * (found - std::begin(kUnits));
+        if (error == std::errc::result_out_of_range || value > kMostBytes >> shift) {
+            return outside();
+        }
+        type.field.in(config, backend) = value << shift;
+        return std::nullopt;
+    }
+
     Complaint operator()(const DurationType &type) const {
         const auto value = parse_duration(text, type.unit);
         if (!value) {

@@ -28,6 +28,24 @@ constexpr Word kClientAuthMethods[] = {
     {"trust", value_of(ClientAuthMethod::trust)},
 };
 
+constexpr Word kLoadBalancePolicies[] = {
+    {"random", value_of(LoadBalancePolicy::random)},
+    {"least-connections", value_of(LoadBalancePolicy::least_connections)},
+};
+
+constexpr Word kDisableOnWrite[] = {
+    {"off", value_of(DisableOnWrite::off)},
+    {"transaction", value_of(DisableOnWrite::transaction)},
+    {"trans_transaction", value_of(DisableOnWrite::trans_transaction)},
+    {"always", value_of(DisableOnWrite::always)},
+};
+
+constexpr Word kReadYourWrites[] = {
+    {"off", value_of(ReadYourWrites::off)},
+    {"session", value_of(ReadYourWrites::session)},
+    {"global", value_of(ReadYourWrites::global)},
+};
+
 constexpr Word kLogDestinations[] = {
     {"stderr", value_of(LogDestination::standard_error)},
     {"file", value_of(LogDestination::file)},
@@ -137,6 +155,36 @@ constexpr Parameter kTable[] = {
      "Name server N uses in its primary_conninfo when it is a standby.",
      "Empty means 'serverN'."},
 
+    // --- Load balancing ---
+    {"load_balance_mode", load_balancing, BoolType{&Config::load_balance_mode}, "on", kReload,
+     "Send reads to standbys too.",
+     "A read is a statement that is proven to change nothing and to be answered alike by every node. Off sends everything to "
+     "the primary, hints in statements aside. Clients in session mode are not balanced."},
+    {"load_balance_policy", load_balancing, choice<&Config::load_balance_policy>(kLoadBalancePolicies), "random", kReload,
+     "How a node is chosen among those that may serve a read: by chance, or the one with the fewest connections in use.",
+     "Both go by backend_weightN. Connections in use are counted per worker."},
+    {"statement_level_load_balance", load_balancing, BoolType{&Config::statement_level_load_balance}, "off", kReload,
+     "Choose a node for every statement instead of once per session.",
+     "A transaction's reads stay on one node either way."},
+    {"disable_load_balance_on_write", load_balancing, choice<&Config::disable_load_balance_on_write>(kDisableOnWrite), "transaction", kReload,
+     "Which reads of a session that has written go to the primary: those in the same transaction, those in all further "
+     "transactions it begins (trans_transaction), or all (always).",
+     "off is the same as transaction: what is not committed yet is on no standby."},
+    {"read_your_writes", load_balancing, choice<&Config::read_your_writes>(kReadYourWrites), "session", kReload,
+     "What a read on a standby must show: all that this session has written before, all that any session has written "
+     "through this pgbalancer (global), or whatever the standby has (off).",
+     "A standby is used when it is known to have replayed that much, else the primary is. That takes sr_check_period and "
+     "sr_check_user; without them a session that has written reads from the primary."},
+    {"delay_threshold", load_balancing, BytesType{&Config::delay_threshold}, "0", kReload,
+     "A standby that is further behind the primary gets no reads.",
+     "In bytes of write-ahead log, or with a unit of kB, MB, GB or TB. 0 means any distance will do."},
+    {"delay_threshold_by_time", load_balancing, milliseconds(&Config::delay_threshold_by_time, 0ms, kLongest), "0", kReload,
+     "A standby that is further behind the primary gets no reads.",
+     "0 means any delay will do."},
+    {"prefer_lower_delay_standby", load_balancing, BoolType{&Config::prefer_lower_delay_standby}, "off", kReload,
+     "Where the chosen standby is behind by more than a delay_threshold, take the one that is least behind instead of the "
+     "primary."},
+
     // --- Time-outs ---
     {"connect_timeout", timeouts, milliseconds(&Config::connect_timeout, 0ms, kLongest), "10s", kReload,
      "How long connecting to a server may take, login included.",
@@ -245,7 +293,8 @@ constexpr Parameter kTable[] = {
 // clang-format on
 
 constexpr std::string_view kSectionTitles[] = {
-    "Connections", "Pooling", "Backends", "Time-outs", "Authentication", "Behaviour", "Health", "Files and log",
+    "Connections",    "Pooling",   "Backends", "Load balancing", "Time-outs",
+    "Authentication", "Behaviour", "Health",   "Files and log",
 };
 
 } // namespace

@@ -52,6 +52,7 @@ std::string range_of(const IntType &type) {
 std::string range_of(const PortType &) { return "1 .. 65535"; }
 std::string range_of(const PermissionsType &) { return "0000 .. 0777"; }
 std::string range_of(const RealType &type) { return shortest(type.min) + " .. " + shortest(type.max); }
+std::string range_of(const BytesType &) { return "0 .. " + std::to_string(kMostBytes); }
 std::string range_of(const DurationType &type) { return duration_text(type.min) + " .. " + duration_text(type.max); }
 std::string range_of(const TextType &) { return {}; }
 std::string range_of(const ListType &) { return {}; }
@@ -75,6 +76,7 @@ struct Show {
     std::string operator()(const PortType &type) const { return std::to_string(type.field.in(config, backend)); }
     std::string operator()(const PermissionsType &type) const { return octal(type.field.in(config, backend)); }
     std::string operator()(const RealType &type) const { return shortest(type.field.in(config, backend)); }
+    std::string operator()(const BytesType &type) const { return std::to_string(type.field.in(config, backend)); }
     std::string operator()(const DurationType &type) const { return duration_text(type.field.in(config, backend)); }
     std::string operator()(const ListType &type) const { return list_text(type.field.in(config, backend)); }
     std::string operator()(const ChoiceType &type) const { return std::string(word_of(type.words, type.get(config))); }
@@ -155,6 +157,7 @@ std::string type_text(const Parameter &parameter) {
                           [](const PortType &) { return "integer"; },
                           [](const PermissionsType &) { return "octal number"; },
                           [](const RealType &) { return "number"; },
+                          [](const BytesType &) { return "size (bytes)"; },
                           [](const DurationType &type) {
                               return type.unit == DurationUnit::seconds ? "duration (seconds)"
                                                                         : "duration (milliseconds)";
