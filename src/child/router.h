@@ -53,6 +53,13 @@ struct RedirectTarget {
     float ratio = 1;      // of the choices; the others are made as without
 };
 
+// What a session's transactions are by default: default_transaction_isolation.
+enum class DefaultIsolation : uint8_t {
+    read_committed,
+    repeatable_read, // a transaction block needs the primary
+    serializable,    // a standby refuses every statement
+};
+
 // What the router keeps in a session. Times are microseconds of the monotonic clock.
 struct RouteSession {
     // The latest completion, as relayed, of anything that was not proven a read; 0 = none.
@@ -60,11 +67,29 @@ struct RouteSession {
     // Standbys that are fresh until earlier are behind one that the session has read from.
     int64_t seen_us = 0;
     RedirectTarget redirect;
-    int16_t chosen = -1; // the node chosen for the session, or for the transaction; index; -1 = none yet
+    uint32_t chosen_version = 0; // Topology::version() when the choice was made: it holds as long as that does
+    int16_t chosen = -1;         // the node chosen for the session, or for the transaction; index; -1 = none
     Tie tie = Tie::none;
     Announced announced = Announced::no_transaction;
+    DefaultIsolation isolation = DefaultIsolation::read_committed;
     bool wrote = false;                // something not proven a read, since login
     bool wrote_in_transaction = false; // likewise, in an explicit transaction
+    bool chosen_by_preference = false; // a redirect preference list decided
+};
+
+// Random numbers for decide_route(): fast, and no secret.
+class RouteDice {
+  public:
+    explicit RouteDice(uint64_t seed) : state_(seed) {}
+    uint64_t roll() { // splitmix64
+        uint64_t z = state_ += 0x9e3779b97f4a7c15;
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+        z = (z ^ z >> 27) * 0x94d049bb133111eb;
+        return z ^ z >> 31;
+    }
+
+  private:
+    uint64_t state_;
 };
 
 // The part of Config that routing goes by, in the units it is compared in.
@@ -83,22 +108,24 @@ struct LoadBalancing {
 };
 
 struct Route {
-    int node = -1; // index in the node table; -1: no primary is known, wait for one
+    int node = -1; // index in the node table; -1: no primary has been known, wait for one
     RouteReason reason = RouteReason::single;
-    // The choice was made by chance and holds on: note_route() keeps it.
-    bool keep = false;
+    // The node chosen for the session or transaction, which may be another one than that of this statement: it may be
+    // too far behind just now. -1: no choice was made that is to be kept. See note_route().
+    int16_t chosen = -1;
+    bool by_preference = false; // how it was chosen
 };
 
-// `global_mark_us`: with read_your_writes = global the newest write acknowledged to any session, else 0.
-// `random`: 32 random bits, used only where there is a choice. The route's node is up, or the primary.
+// `global_mark_us`: with read_your_writes = global the newest write acknowledged to any session, else 0. `random` is
+// used where there is a choice. The route's node is the primary, or a standby that is up.
 [[nodiscard]] Route decide_route(const RoutingNeed &need, const RouteSession &session, const Topology &nodes,
-                                 const LoadBalancing &how, int64_t global_mark_us, uint32_t random);
+                                 const LoadBalancing &how, int64_t global_mark_us, uint64_t random);
 
 // After a statement has been sent where `route` says: what the session must not forget.
 void note_route(RouteSession &session, const Route &route, const Topology &nodes);
 // A transaction has ended, on a server or virtually. With statement_level_load_balance the next choice is made anew.
 void note_transaction_end(RouteSession &session, const LoadBalancing &how);
-// The completion of something with RoutingNeed::changes was relayed to the client.
+// The completion of something with RoutingNeed::changes (or of the transaction that held it) was relayed to the client.
 inline void note_write(RouteSession &session, int64_t now_us, bool in_explicit_transaction) {
     session.mark_us = std::max(session.mark_us, now_us);
     session.wrote = true;

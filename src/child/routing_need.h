@@ -19,12 +19,15 @@ class CatalogFacts;
 
 // Without any list: what the text and the facts say. `effects` is CachedStatement::effects().
 [[nodiscard]] RoutingNeed routing_need(const Classification &what, uint32_t effects, bool facts_loaded);
+// The transaction that a BEGIN announces to a session with that default.
+[[nodiscard]] Announced announced_by(const Classification &begin, DefaultIsolation isolation);
 // Of a function-call message and of messages too large to be looked at: the primary.
 [[nodiscard]] RoutingNeed unreadable_need();
 
 class RoutingRules {
   public:
-    explicit RoutingRules(const Config &config);
+    // `number`: another one for each that a worker makes, so that statements know whose needs they remember.
+    RoutingRules(const Config &config, uint32_t number);
     ~RoutingRules();
     RoutingRules(RoutingRules &&) noexcept;
     RoutingRules &operator=(RoutingRules &&) noexcept;
@@ -33,13 +36,16 @@ class RoutingRules {
     [[nodiscard]] RoutingNeed need_of(CachedStatement &statement, const CatalogFacts &facts,
                                       std::string_view text) const;
     // A standby refused the statement: from now on it is the primary's, until the facts are read again.
-    static void refuse_standbys(CachedStatement &statement, const CatalogFacts &facts);
+    void refuse_standbys(CachedStatement &statement, const CatalogFacts &facts) const;
 
-    const LoadBalancing &how() const;
+    const LoadBalancing &how() const { return how_; }
 
   private:
     struct Lists;
+
+    LoadBalancing how_;
     std::unique_ptr<Lists> lists_;
+    uint32_t number_;
 };
 
 } // namespace pgbalancer

@@ -15,7 +15,8 @@ class SharedState;
 struct Config;
 
 struct RoutingNode {
-    int32_t id = 0;       // N of backend_*N
+    int32_t id = 0; // N of backend_*N
+    bool up = false;
     bool standby = false; // up, and a standby: may be given reads
     double weight = 0;
     // A standby: it shows everything written before; 0 = not known, or with another primary than the present one.
@@ -36,6 +37,10 @@ class Topology {
     int primary() const { return primary_; }
     // Some standby may be given reads. False: there is nothing to decide.
     bool any_standby() const { return any_standby_; }
+    // Positions are asked for: a standby without one is not known to show anything.
+    bool positions_expected() const { return positions_expected_; }
+    // Grows when a node's role, state or weight has changed: choices made before are made again.
+    uint32_t version() const { return version_; }
     int size() const { return static_cast<int>(nodes_.size()); }
     const RoutingNode &operator[](int index) const { return nodes_[static_cast<size_t>(index)]; }
     // Index of the node with this number; -1 = none.
@@ -44,15 +49,21 @@ class Topology {
     void lease_begins(int index) { nodes_[static_cast<size_t>(index)].active++; }
     void lease_ends(int index) { nodes_[static_cast<size_t>(index)].active--; }
 
-    // For tests and the report of routes: as given.
-    static Topology of(std::vector<RoutingNode> nodes, int primary);
+    // As given, for what does not look at shared memory.
+    static Topology of(std::vector<RoutingNode> nodes, int primary, bool positions_expected, uint32_t version = 1);
 
   private:
+    void read_nodes(const SharedState &shared);
+    void read_positions(const SharedState &shared);
+
     std::vector<RoutingNode> nodes_;
     uint64_t nodes_generation_ = ~uint64_t{0};
     uint64_t positions_generation_ = ~uint64_t{0};
+    uint64_t primary_epoch_ = 0; // NodeSnapshot::epoch of the primary
+    uint32_t version_ = 0;
     int primary_ = -1;
     bool any_standby_ = false;
+    bool positions_expected_ = false;
 };
 
 } // namespace pgbalancer

@@ -245,7 +245,7 @@ reached(class, object, mode, resets) AS (
       UNION ALL
       SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, c.oid, 'p', false
         FROM pg_catalog.pg_class c
-       WHERE c.relkind OPERATOR(pg_catalog.=) 'S' OR (c.relpersistence OPERATOR(pg_catalog.=) 'u' AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'm', 'p']::pg_catalog."char"[]))
+       WHERE c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['S', 'f']::pg_catalog."char"[]) OR (c.relpersistence OPERATOR(pg_catalog.=) 'u' AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'm', 'p']::pg_catalog."char"[]))
     ) start(class, object, mode, resets)
   UNION
   SELECT e.class, e.object, e.mode, r.resets

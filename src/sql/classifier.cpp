@@ -59,6 +59,8 @@ class StatementClassifier {
     explicit StatementClassifier(Classification &what) : what_(what) {}
 
     void statement(const PgQuery__Node &node);
+    // The last one was a query that itself writes nothing.
+    bool was_query() const { return query_; }
 
   private:
     void inside(const ProtobufCMessage &tree, Inside how);
@@ -81,6 +83,7 @@ class StatementClassifier {
     void add(uint32_t effects) { what_.effects |= effects; }
 
     Classification &what_;
+    bool query_ = false;
 };
 
 void StatementClassifier::inside(const ProtobufCMessage &tree, Inside how) {
@@ -133,6 +136,7 @@ void StatementClassifier::select(const PgQuery__SelectStmt &stmt) {
         return add(effects_of_creating(first->into_clause->rel));
     }
     set_kind(what_.writes_relations ? StatementKind::write : StatementKind::read);
+    query_ = !what_.writes_relations;
 }
 
 void StatementClassifier::transaction_options(std::span<PgQuery__Node *const> options) {
@@ -252,6 +256,7 @@ void StatementClassifier::explain(const PgQuery__ExplainStmt &stmt) {
         } else {
             add(execute ? kNamesPrepared | kOpaque : kNoEffect);
             inside(base(*stmt.query), Inside::planned);
+            query_ = true;
         }
         what_.name = execute ? view(stmt.query->execute_stmt->name) : std::string_view();
     }
@@ -267,6 +272,7 @@ void StatementClassifier::copy(const PgQuery__CopyStmt &stmt) {
         set_kind(StatementKind::write); // writes a file on the server
     } else {
         set_kind(StatementKind::copy_to);
+        query_ = !what_.writes_relations;
     }
 }
 
@@ -278,6 +284,7 @@ void StatementClassifier::create_table_as(const PgQuery__Node &node, const PgQue
 }
 
 void StatementClassifier::statement(const PgQuery__Node &node) {
+    query_ = false;
     switch (node.node_case) {
     case PG_QUERY__NODE__NODE_SELECT_STMT: return select(*node.select_stmt);
     case PG_QUERY__NODE__NODE_INSERT_STMT:
@@ -437,10 +444,12 @@ Classification classify_canonical(const CanonicalText &canonical) {
     Classification what;
     const std::span<PgQuery__RawStmt *const> statements(tree->root().stmts, tree->root().n_stmts);
     StatementClassifier classifier(what);
+    what.only_queries = true;
     for (const PgQuery__RawStmt *raw : statements) {
         if (raw->stmt != nullptr) {
             const bool after_reset = (what.effects & kResets) != 0;
             classifier.statement(*raw->stmt);
+            what.only_queries = what.only_queries && classifier.was_query();
             if (after_reset && !ignores_settings(what.kind)) {
                 what.effects |= kResetsInside;
             }

@@ -27,17 +27,30 @@ size_t footprint(const Classification &what) {
 
 } // namespace
 
-uint32_t CachedStatement::effects(const CatalogFacts &facts) {
+CachedStatement::Memo &CachedStatement::memo(const CatalogFacts &facts) {
     const uint64_t stamp = facts.stamp();
-    for (const Memo &memo : memos_) {
+    for (Memo &memo : memos_) {
         if (memo.stamp == stamp) {
-            return memo.effects;
+            return memo;
         }
     }
     Memo &memo = memos_[next_memo_];
     next_memo_ = static_cast<uint8_t>((next_memo_ + 1) % memos_.size());
     memo = {.stamp = stamp, .effects = what_.effects | facts.effects_of(what_)};
-    return memo.effects;
+    return memo;
+}
+
+uint32_t CachedStatement::effects(const CatalogFacts &facts) { return memo(facts).effects; }
+
+uint32_t CachedStatement::verdict(const CatalogFacts &facts, uint32_t rules) {
+    const Memo &known = memo(facts);
+    return known.rules == rules ? known.verdict : 0;
+}
+
+void CachedStatement::keep_verdict(const CatalogFacts &facts, uint32_t rules, uint32_t verdict) {
+    Memo &known = memo(facts);
+    known.rules = rules;
+    known.verdict = verdict;
 }
 
 StatementCache::StatementCache(size_t max_entries)

@@ -133,6 +133,9 @@ struct Classification {
     // attribute_hash() of what is selected from something by a point: t.x calls the function x(t) if t has no such
     // column.
     std::vector<uint32_t> attributes;
+    // Every statement of the text is a query that itself writes nothing: SELECT, VALUES, COPY TO STDOUT, EXPLAIN. What
+    // it calls may, and `effects` say so.
+    bool only_queries = false;
     bool writes_relations = false; // INSERT/UPDATE/DELETE/MERGE/COPY FROM/TRUNCATE: triggers of `relations` fire
 };
 

@@ -28,6 +28,10 @@ class CachedStatement {
     // The effects visible in the text together with those only the catalog knows. Computed once per state of the facts
     // and remembered for the last few databases.
     uint32_t effects(const CatalogFacts &facts);
+    // What its user made of the effects, by rules of its own that have a number: kept as long as the effects are.
+    // 0: nothing is kept.
+    uint32_t verdict(const CatalogFacts &facts, uint32_t rules);
+    void keep_verdict(const CatalogFacts &facts, uint32_t rules, uint32_t verdict);
 
     CachedStatement(const CachedStatement &) = delete;
     CachedStatement &operator=(const CachedStatement &) = delete;
@@ -40,7 +44,10 @@ class CachedStatement {
     struct Memo {
         uint64_t stamp = ~uint64_t{0}; // CatalogFacts::stamp(); all ones: unused
         uint32_t effects = 0;
+        uint32_t rules = 0;
+        uint32_t verdict = 0;
     };
+    Memo &memo(const CatalogFacts &facts);
     Classification what_;
     uint32_t references_ = 0;
     uint8_t next_memo_ = 0;
