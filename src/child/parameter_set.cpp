@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 
 namespace pgbalancer {
@@ -47,6 +48,16 @@ bool equal(const std::vector<ParameterSet::SharedEntry> &kept, const ParameterSe
 }
 
 constexpr std::string_view kSetConfig = "SELECT pg_catalog.set_config(";
+
+// Of the text of a SET.
+TransactionIsolation isolation_in(const std::string &statement) {
+    if (strcasestr(statement.c_str(), "repeatable") != nullptr) {
+        return TransactionIsolation::repeatable_read;
+    }
+    const bool committed =
+        strcasestr(statement.c_str(), "committed") != nullptr && strcasestr(statement.c_str(), "serial") == nullptr;
+    return committed ? TransactionIsolation::read_committed : TransactionIsolation::serializable;
+}
 
 } // namespace
 
@@ -125,6 +136,9 @@ ParameterSetRef ParameterSetTable::intern(ParameterSet::Entries entries) {
         set->entries_.push_back({name, keep(std::move(entry.value))});
         if (std::binary_search(std::begin(kParseSettings), std::end(kParseSettings), name)) {
             set->meaning_.append(name).append(1, '\0').append(set->entries_.back().value).append(1, '\0');
+        }
+        if (name == "default_transaction_isolation") {
+            set->default_isolation_ = isolation_in(set->entries_.back().value);
         }
     }
     set->hash_ = hash;

@@ -6,6 +6,8 @@
 // this session?" is a comparison of two pointers. Single-threaded, per worker. A set must not outlive its table.
 #pragma once
 
+#include "sql/classification.h"
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -38,12 +40,15 @@ class ParameterSet {
     // Of settings: those that decide what a statement means when it is parsed (which names and literals in it stand for
     // what), as one text that is the same for sets that agree in them.
     const std::string &meaning() const { return meaning_; }
+    // Of settings: default_transaction_isolation, the highest level that its statement may mean; unspecified: not set.
+    TransactionIsolation default_isolation() const { return default_isolation_; }
 
   private:
     friend class ParameterSetTable;
     friend class ParameterSetRef;
     std::vector<SharedEntry> entries_;
     std::string meaning_;
+    TransactionIsolation default_isolation_ = TransactionIsolation::unspecified;
     uint64_t hash_ = 0;
     ParameterSetTable *table_ = nullptr;
     uint32_t references_ = 0;

@@ -14,6 +14,8 @@ namespace pgbalancer {
 namespace {
 
 constexpr int64_t kRetryConnectMs = 100;
+// The same at a standby: its reads go to the primary meanwhile.
+constexpr int64_t kRetryStandbyMs = 1000;
 // Catalog facts are not read again sooner, however much DDL goes by.
 constexpr int64_t kFactsIntervalMs = 500;
 // How long the first waiter of one pool may be overtaken by those of another that keeps its connections busy.
@@ -205,7 +207,8 @@ bool Pools::open_one(Lane &lane) {
         return false;
     }
     NodeSnapshot snapshot;
-    if (lane.node < 0 || worker_.shared().primary_node() < 0 || !worker_.shared().read_node(lane.node, snapshot)) {
+    const bool known = lane.node == primary_ ? worker_.shared().primary_node() >= 0 : serves(lane.node);
+    if (lane.node < 0 || !known || !worker_.shared().read_node(lane.node, snapshot)) {
         if (lane.failing_since_ms == 0) {
             lane.failing_since_ms = worker_.now_ms();
             lane.last_error = "no primary server is known to be up";
@@ -298,7 +301,7 @@ void Pools::on_open_failed(ServerConnection &server, std::string_view report_bod
     // Starting up or out of connections: passes. Anything else the server says (no such database, wrong password)
     // will not get better by asking again.
     const bool passing = unreachable || said.sqlstate == "57P03" || said.sqlstate == "53300";
-    if (own == nullptr && !passing && !birth->empty()) {
+    if (own == nullptr && lane.node == primary_ && !passing && !birth->empty()) {
         fail_waiters(lane, report, birth); // it may well be about the settings, which are theirs alone
         open_for(lane);
         return;
@@ -309,6 +312,14 @@ void Pools::on_open_failed(ServerConnection &server, std::string_view report_bod
     }
     if (own != nullptr) {
         own->on_lease_failed(report);
+        return;
+    }
+    if (lane.node != primary_) { // reads, which the primary can run as well
+        lane.retry_ms = worker_.now_ms() + kRetryStandbyMs;
+        std::vector<Session *> waiters(lane.waiters.begin(), lane.waiters.end());
+        waiting_ -= waiters.size();
+        lane.waiters.clear();
+        send_elsewhere(waiters);
         return;
     }
     if (passing || lane.open > lane.opening) {
@@ -430,7 +441,8 @@ bool Pools::serve(Lane &hungry, Lane &released) {
 
 void Pools::use_idle_for_facts(ServerConnection &server) {
     Database &known = server.pool().known();
-    if (known.facts_loading || !known.facts_wanted) {
+    // A standby's catalog may be behind.
+    if (known.facts_loading || !known.facts_wanted || server.node() != primary_) {
         return;
     }
     const uint64_t generation = worker_.shared().facts_generation().load(std::memory_order_acquire);
@@ -521,7 +533,7 @@ void Pools::on_nodes_changed() {
         primary_ = now;
     }
     for (const auto &server : slots_) {
-        if (server != nullptr && server->node() != primary_) {
+        if (server != nullptr && !serves(server->node())) {
             server->mark_stale();
             if (server->state() == ServerConnection::State::idle && !server->cancel_in_flight()) {
                 server->close();
@@ -532,7 +544,7 @@ void Pools::on_nodes_changed() {
     std::vector<Session *> waiters;
     for_each_lane([&](Lane &lane) {
         lane.retry_ms = 0;
-        if (lane.node != primary_) {
+        if (!serves(lane.node)) {
             waiters.insert(waiters.end(), lane.waiters.begin(), lane.waiters.end());
             waiting_ -= lane.waiters.size();
             lane.waiters.clear();
@@ -541,6 +553,20 @@ void Pools::on_nodes_changed() {
         }
     });
     std::ranges::stable_sort(waiters, {}, &Session::waiting_since_ms);
+    send_elsewhere(waiters);
+}
+
+// The primary, or a standby that may be given reads. The last known primary is waited for.
+bool Pools::serves(int node) const { return node >= 0 && (node == primary_ || worker_.topology()[node].standby); }
+
+bool Pools::out_of_reach(Pool &pool, int node) const {
+    const Lane &lane = pool.lane(node);
+    return lane.failing_since_ms != 0 && worker_.now_ms() < lane.retry_ms && lane.idle.empty();
+}
+
+// They are in no queue any more.
+void Pools::send_elsewhere(std::vector<Session *> &waiters) {
+    count();
     for (Session *session : waiters) {
         session->look_again();
     }

@@ -110,11 +110,13 @@ class Pools {
     Pool &find_or_make(const std::string &database, const std::string &user, PoolMode mode);
 
     // A connection to that node (-1: no primary has been known yet) at once, or null: the session is queued and
-    // will hear on_lease, on_lease_failed or, when nodes have changed, look_again.
+    // will hear on_lease, on_lease_failed or, when nodes have changed or a standby cannot be reached, look_again.
     ServerConnection *lease(Session &session, int node);
     // A connection of its own for replication: never null, the session hears of the outcome. Null: no slot.
     ServerConnection *open_replication(Session &session, std::string startup_packet);
     void withdraw(Session &session);
+    // The last attempt to connect there failed a moment ago, and nothing that is open is free.
+    bool out_of_reach(Pool &pool, int node) const;
 
     // -- From server connections.
     void on_opened(ServerConnection &server);
@@ -150,6 +152,8 @@ class Pools {
     bool make_room(const Lane &for_whom, bool at_any_price);
     bool serve(Lane &hungry, Lane &released);
     bool serve_other(Lane &released);
+    bool serves(int node) const;
+    void send_elsewhere(std::vector<Session *> &waiters);
     void fail_waiters(Lane &lane, std::string_view report_body, const ParameterSetRef &birth);
     void fail_late_waiters(Lane &lane, int64_t now_ms);
     void give_to(ServerConnection &server, Lane &lane);

@@ -265,7 +265,7 @@ void ServerConnection::close(std::string_view why) {
     Session *session = std::exchange(session_, nullptr);
     worker_.pools().on_closed(*this);
     if (session != nullptr) {
-        session->on_server_closed(mid_reply() ? std::string_view() : why);
+        session->on_server_closed(*this, mid_reply() ? std::string_view() : why);
     }
 }
 
@@ -291,6 +291,9 @@ void ServerConnection::lease_to(Session &session) {
 
 void ServerConnection::end_lease() {
     session_ = nullptr;
+    if (guard_ != nullptr) {
+        guard_->end();
+    }
     state_ = State::idle;
     idle_since_ms_ = worker_.now_ms();
     if (!notes_.empty()) {
@@ -339,6 +342,14 @@ void ServerConnection::cancel_finished() {
     if (cancels_in_flight_ > 0 && --cancels_in_flight_ == 0 && state_ == State::idle) {
         worker_.pools().give_back(*this);
     }
+}
+
+ReadGuard &ServerConnection::begin_read(std::string_view batch) {
+    if (guard_ == nullptr) {
+        guard_ = std::make_unique<ReadGuard>();
+    }
+    guard_->begin(batch);
+    return *guard_;
 }
 
 // -- Sending.

@@ -13,6 +13,7 @@
 #include "child/parameter_set.h"
 #include "child/prepared_statement.h"
 #include "child/probe.h"
+#include "child/read_guard.h"
 #include "child/resolver.h"
 #include "child/wire.h"
 #include "shm/layout.h"
@@ -120,6 +121,12 @@ class ServerConnection final : public Endpoint {
     // The client has got only part of a message: whatever is told to it now is taken for the rest.
     bool mid_reply() const { return pass_through_ || (rest_bytes_ > 0 && forward_rest_); }
 
+    // -- A read on a standby that can still be run again elsewhere (read_guard.h).
+    // `batch`: all that the client sent of it, before any of it is sent on.
+    ReadGuard &begin_read(std::string_view batch);
+    // Null if none is under way.
+    ReadGuard *read_guard() { return guard_ != nullptr && guard_->active() ? guard_.get() : nullptr; }
+
     // Sends a Query of pgbalancer's own.
     void send_internal_query(std::string_view sql, Purpose purpose);
     // Rows (kind, name, value) collected by the last probe.
@@ -202,6 +209,13 @@ class ServerConnection final : public Endpoint {
     void on_describe_reply(char type, std::string_view body);
     void on_internal_row(Purpose purpose, std::string_view body);
     bool forward_renamed(std::string_view body);
+    bool hold_notice(MessageHeader header, std::string_view data, size_t &pos, bool &incomplete);
+    void pass(char type, std::string_view message);
+    void release_held();
+    bool muted() const { return guard_ != nullptr && guard_->refused(); }
+    bool may_run_again() const { return guard_ != nullptr && guard_->may_run_again(); }
+    bool refuse_read(const ServerReport &report);
+    std::string_view told_value(std::string_view name, std::string_view value) const;
     void drop_to_sync();
     void undo(const Expectation &expectation);
     bool internal_front() const { return !expected_.empty() && expected_.front().purpose != Purpose::client; }
@@ -262,6 +276,7 @@ class ServerConnection final : public Endpoint {
     uint16_t node_port_ = 0;
     std::string startup_packet_;
     std::unique_ptr<ScramClient> scram_;
+    std::unique_ptr<ReadGuard> guard_;
     ResolverTicket resolving_;
 };
 

@@ -79,7 +79,7 @@ size_t ServerConnection::process_login(std::string_view data) {
                 protocol_violation("malformed ParameterStatus");
                 return pos;
             }
-            reported_at_login_.push_back({std::string(name), std::string(value)});
+            reported_at_login_.push_back({std::string(name), std::string(told_value(name, value))});
             break;
         }
         case 'K':

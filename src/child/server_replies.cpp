@@ -76,13 +76,22 @@ size_t ServerConnection::process(std::string_view data) {
             settle_local_replies();
         }
         const bool ours = internal_front();
+        if (guard_ != nullptr && guard_->holding() && !ours) {
+            bool incomplete = false;
+            if (hold_notice(header, data, pos, incomplete)) {
+                continue;
+            }
+            if (incomplete) {
+                break;
+            }
+        }
         if (is_payload(header.type) && !(ours && header.type == 'D')) {
             if (expected_.empty() && header.type != 'N' && header.type != 'A') {
                 protocol_violation("data that nobody asked for");
                 return pos;
             }
             // What began before the lease is not the session's, even if it ends within it.
-            forward_rest_ = session_ != nullptr && !ours;
+            forward_rest_ = session_ != nullptr && !ours && !muted();
             rest_bytes_ = header.total();
             continue;
         }
@@ -91,11 +100,11 @@ size_t ServerConnection::process(std::string_view data) {
             if (data.size() - pos < kMaxErrorHead) {
                 break;
             }
-            bool pass = session_ != nullptr && !ours;
-            if (!on_message(header.type, data.substr(pos, kMaxErrorHead), pass)) {
+            bool forward = session_ != nullptr && !ours && !muted();
+            if (!on_message(header.type, data.substr(pos, kMaxErrorHead), forward)) {
                 return pos;
             }
-            forward_rest_ = pass;
+            forward_rest_ = forward;
             rest_bytes_ = header.total();
             continue;
         }
@@ -108,12 +117,12 @@ size_t ServerConnection::process(std::string_view data) {
         }
         const std::string_view message = data.substr(pos, header.total());
         pos += header.total();
-        bool forward = session_ != nullptr && !ours;
+        bool forward = session_ != nullptr && !ours && !muted();
         if (!on_message(header.type, message, forward)) {
             return pos;
         }
         if (forward && session_ != nullptr) {
-            worker_.to_clients().add(*session_, message);
+            pass(header.type, message);
         }
         if (session_ != nullptr && session_->lease_ends()) {
             worker_.to_clients().flush();
@@ -138,8 +147,61 @@ void ServerConnection::settle_local_replies() {
         if (session_ == nullptr || e.reply == Reply::copy_end) {
             continue;
         }
-        worker_.to_clients().add(*session_, {kCloseComplete, sizeof kCloseComplete});
+        pass('3', {kCloseComplete, sizeof kCloseComplete});
     }
+}
+
+// While replies are held back: what cannot wait with them releases them, and a notice joins them (true). `incomplete`:
+// the rest of the notice must come first.
+bool ServerConnection::hold_notice(MessageHeader header, std::string_view data, size_t &pos, bool &incomplete) {
+    if (!may_be_held(header.type) || header.total() > ReadGuard::kMaxHeldBytes) {
+        release_held();
+        return false;
+    }
+    if (header.type != 'N') {
+        return false;
+    }
+    if (data.size() - pos < header.total()) {
+        incomplete = true;
+        return false;
+    }
+    pass(header.type, data.substr(pos, header.total()));
+    pos += header.total();
+    return true;
+}
+
+// To the client, now or with what is held back. There is a session.
+void ServerConnection::pass(char type, std::string_view message) {
+    if (guard_ != nullptr && guard_->holding() && type != 'S') {
+        if (guard_->hold(message)) {
+            return;
+        }
+        release_held();
+    }
+    worker_.to_clients().add(*session_, message);
+}
+
+void ServerConnection::release_held() {
+    if (session_ != nullptr) {
+        worker_.to_clients().add_copy(*session_, guard_->held());
+    }
+    guard_->let_go();
+}
+
+// The standby's error is not passed on if the primary can do better. Otherwise what was held back goes before it.
+bool ServerConnection::refuse_read(const ServerReport &report) {
+    if (guard_ == nullptr || !guard_->holding()) {
+        return muted();
+    }
+    const Refusal refusal = report.fatal() ? Refusal::passing : refusal_of(report.sqlstate);
+    if (refusal == Refusal::none) {
+        release_held();
+        return false;
+    }
+    log_at(LogLevel::debug, "node %d: a read is run again on the primary: %.*s", node_,
+           static_cast<int>(report.message.size()), report.message.data());
+    guard_->refuse(refusal);
+    return true;
 }
 
 void ServerConnection::deliver_local_replies() {
@@ -219,7 +281,7 @@ bool ServerConnection::on_error(std::string_view message, bool &forward) {
     if (report.fatal()) {
         // Whatever was going on, this is the last thing the server says.
         fatal_seen_ = true;
-        forward = session_ != nullptr;
+        forward = session_ != nullptr && !refuse_read(report);
         return true;
     }
     if (expected_.empty()) {
@@ -238,6 +300,10 @@ bool ServerConnection::on_error(std::string_view message, bool &forward) {
             forward = false;
             return true;
         }
+        if (refuse_read(report)) {
+            forward = false;
+            return true;
+        }
         if (session_ != nullptr) {
             session_->on_error(report);
         }
@@ -247,17 +313,19 @@ bool ServerConnection::on_error(std::string_view message, bool &forward) {
     // The extended protocol. Also when the failed message was ours (BEGIN, a lazy Parse), the error is the answer to
     // what the client asked for.
     forward = session_ != nullptr;
-    if (e.note != 0) {
-        const auto note = notes_.find(e.note);
-        if (note != notes_.end() && !note->second.substitute.empty()) {
-            if (session_ != nullptr) {
-                worker_.to_clients().add_copy(*session_, note->second.substitute);
-            }
+    const auto note = e.note != 0 ? notes_.find(e.note) : notes_.end();
+    const std::string *substitute =
+        note != notes_.end() && !note->second.substitute.empty() ? &note->second.substitute : nullptr;
+    if (refuse_read(substitute == nullptr ? report : read_report(std::string_view(*substitute).substr(kHeaderBytes)))) {
+        forward = false;
+    } else {
+        if (substitute != nullptr && session_ != nullptr) {
+            worker_.to_clients().add_copy(*session_, *substitute);
             forward = false;
         }
-    }
-    if (session_ != nullptr) {
-        session_->on_error(report);
+        if (session_ != nullptr) {
+            session_->on_error(report);
+        }
     }
     // A session that compares has sent nothing since.
     const bool comparing = expected_.at(expected_.size() - 1).purpose == Purpose::compare;
@@ -429,9 +497,15 @@ bool ServerConnection::on_parameter_status(std::string_view message, bool &forwa
         protocol_violation("malformed ParameterStatus");
         return false;
     }
-    reported_ = worker_.parameters().with(*reported_, name, value);
-    forward = session_ != nullptr && session_->on_parameter_status(name, value);
+    const std::string_view told = told_value(name, value);
+    reported_ = worker_.parameters().with(*reported_, name, told);
+    forward = session_ != nullptr && told == value && session_->on_parameter_status(name, value);
     return true;
+}
+
+// That a server connection leads to a standby is pgbalancer's affair: a client must not take it for its session's.
+std::string_view ServerConnection::told_value(std::string_view name, std::string_view value) const {
+    return name == "in_hot_standby" && node_ != worker_.pools().primary() ? std::string_view("off") : value;
 }
 
 void ServerConnection::on_copy_in() {
@@ -494,6 +568,11 @@ bool ServerConnection::on_ready(std::string_view message, bool &forward) {
     transaction_status_ = status;
     copying_in_ = false;
     if (purpose == Purpose::client) {
+        if (session_ != nullptr && muted()) {
+            forward = false;
+            session_->on_read_refused();
+            return true;
+        }
         forward = session_ != nullptr && session_->on_ready(status);
         return state_ != State::closed;
     }

@@ -176,7 +176,7 @@ void Session::resume(Pause reason) {
 bool Session::must_finish_first() const { return server_ != nullptr && rest_bytes_ == 0 && server_->ends_by_itself(); }
 
 void Session::go_on() {
-    if (hung_up_) {
+    if (hung_up_ && !(primary_only_ && server_ == nullptr)) {
         if (!must_finish_first()) {
             gone();
         }
@@ -230,6 +230,9 @@ size_t Session::process(std::string_view data) {
             break;
         }
         pos += taken;
+        if (batch_left_ > 0) {
+            batch_left_ -= static_cast<uint32_t>(std::min<size_t>(taken, batch_left_));
+        }
         if (blocked()) {
             pause_ |= kPausedByClient; // answers given here must not pile up either
         }
@@ -264,8 +267,7 @@ void Session::close() {
     if (waiting()) {
         worker_.pools().withdraw(*this);
     }
-    if (ServerConnection *server = std::exchange(server_, nullptr)) {
-        drop(worker_.counters().active_connections);
+    if (ServerConnection *server = detach()) {
         server->abandon();
     }
     give_limits_back();
@@ -299,8 +301,7 @@ void Session::end_with(std::string_view messages) {
         worker_.pools().withdraw(*this);
         pause_ &= static_cast<uint8_t>(~kPausedForLease);
     }
-    if (ServerConnection *server = std::exchange(server_, nullptr)) {
-        drop(worker_.counters().active_connections);
+    if (ServerConnection *server = detach()) {
         server->abandon();
     }
     if (!blocked() || broken()) {
@@ -408,9 +409,13 @@ void Session::cancel() {
 
 // -- From the leased server connection.
 
-void Session::on_server_closed(std::string_view why) {
-    server_ = nullptr;
-    drop(worker_.counters().active_connections);
+void Session::on_server_closed(ServerConnection &server, std::string_view why) {
+    detach();
+    if (phase_ == Phase::ready && read_can_go_elsewhere(server)) {
+        run_on_primary(server);
+        go_on();
+        return;
+    }
     if (why.empty()) {
         if (phase_ == Phase::ready || phase_ == Phase::login) {
             end_with({}); // the server has told the client itself

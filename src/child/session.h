@@ -6,7 +6,7 @@
 // each: session.cpp (socket, life), session_login.cpp (startup, authentication), session_messages.cpp (what the
 // client sends), session_begin.cpp (the deferred BEGIN), session_effects.cpp (what a statement may leave behind),
 // session_transaction.cpp (boundaries of transactions: lease, settings, pins, probe), session_resets.cpp (settings that
-// go back to what the client started with).
+// go back to what the client started with), session_routing.cpp (to which node; reads on a standby).
 // Small, because there are thousands: buffers and login state exist only while needed.
 #pragma once
 
@@ -15,6 +15,7 @@
 #include "child/parameter_set.h"
 #include "child/prepared_statement.h"
 #include "child/probe.h"
+#include "child/router.h"
 #include "child/wire.h"
 #include "common/result.h"
 #include "sql/statement_cache.h"
@@ -29,6 +30,7 @@ namespace pgbalancer {
 class Pool;
 class ServerConnection;
 class Worker;
+class ParsedAhead;
 struct LoginState;
 struct Note;
 
@@ -87,6 +89,7 @@ class Session final : public Endpoint {
     bool searches_temp_schema() const;
     bool is_replication() const { return (pins_ & kPinnedByReplication) != 0; }
     std::string client_address() const;
+    const RouteSession &route_state() const { return route_; }
 
     // Starts listening to the client.
     void start();
@@ -132,7 +135,9 @@ class Session final : public Endpoint {
     // All replies owed have been passed on and the lease need not go on.
     bool lease_ends() const { return lease_ends_; }
     void finish_lease();
-    void on_server_closed(std::string_view why);
+    // The standby has refused the read, and nothing of it was passed on.
+    void on_read_refused();
+    void on_server_closed(ServerConnection &server, std::string_view why);
     void on_server_unblocked();
     void on_replies_drained();
 
@@ -180,7 +185,7 @@ class Session final : public Endpoint {
     bool on_query(std::string_view message);
     bool on_parse(std::string_view message, std::string_view data);
     size_t on_bind(MessageHeader header, std::string_view data);
-    bool on_describe(std::string_view message);
+    bool on_describe(std::string_view message, std::string_view data);
     bool on_execute(std::string_view message);
     bool on_close(std::string_view message);
     bool on_sync(std::string_view message);
@@ -237,13 +242,33 @@ class Session final : public Endpoint {
     bool may_be_virtual_batch(std::string_view parse) const;
     size_t on_virtual_batch(std::string_view data, bool &wait);
     void open_deferred_transaction() {
-        if (virtual_ == Virtual::deferred) {
+        if (virtual_ == Virtual::deferred && !reading_) {
             send_deferred_begin();
         }
     }
     void send_deferred_begin();
     void drop_begin_portal();
     void fail_locally(std::string_view sqlstate, std::string_view message);
+
+    // session_routing.cpp
+    // Each says whether the session has a server connection for what comes next; `false` as in ensure_server().
+    bool ensure_server_for_query(const StatementRef &statement, std::string_view text, std::string_view message);
+    bool ensure_server_for_batch(std::string_view data);
+    bool look_ahead(std::string_view data, RoutingNeed &need, size_t &bytes);
+    bool merge_need_of(std::string_view name, const ParsedAhead &parsed, RoutingNeed &need);
+    RoutingNeed need_of(const PreparedStatementRef &statement);
+    void choose_node(const RoutingNeed &need, size_t bytes);
+    bool lease_chosen(std::string_view data);
+    void begin_read(std::string_view batch);
+    bool end_read();
+    bool read_under_way() const { return reading_ && batch_left_ == 0; }
+    bool read_can_go_elsewhere(ServerConnection &server) const;
+    void run_on_primary(ServerConnection &server);
+    void learn_refusal(std::string_view batch);
+    void note_changes(const StatementRef &statement, std::string_view text);
+    void note_completion(char status, bool quiet);
+    void note_isolation();
+    ServerConnection *detach();
 
     // session_effects.cpp
     enum class Sequences : uint8_t {
@@ -259,7 +284,7 @@ class Session final : public Endpoint {
 
     // session_transaction.cpp
     // False: the session waits for a server connection, or for an answer to pgbalancer itself.
-    bool ensure_server() { return server_ != nullptr || lease(); }
+    bool ensure_server();
     bool lease();
     void attach(ServerConnection &server);
     void bring_in_line();
@@ -287,6 +312,7 @@ class Session final : public Endpoint {
     NamedStatements named_;
     NamedStatement unnamed_;
     PreparedStatementRef begin_;     // the deferred BEGIN
+    PreparedStatementRef ahead_;     // parsed when the batch was looked at
     StatementRef waiting_statement_; // classified before the session had to wait
     std::unique_ptr<PendingSetting> setting_;
     std::unique_ptr<std::string> deallocating_; // the name in the DEALLOCATE under way
@@ -294,6 +320,9 @@ class Session final : public Endpoint {
     int64_t activity_ms_ = 0;
     int64_t waiting_since_ms_ = 0;
     uint64_t identity_;
+    RouteSession route_;
+    Route routed_;            // of the statement or batch under way
+    uint32_t batch_left_ = 0; // of a read that goes to a standby: bytes not handled yet
     uint32_t index_;
     uint32_t effects_ = 0; // of the statements since the last transaction boundary
     uint32_t traces_ = 0;  // of those since the server connection was leased
@@ -329,7 +358,12 @@ class Session final : public Endpoint {
     bool asks_again_ = false;    // it has waited before, for another node
     bool owns_sequences_ = false;
     bool processing_ = false;
-    bool resumed_ = false; // while processing_
+    bool resumed_ = false;      // while processing_
+    bool reading_ = false;      // the lease is for one read, or batch of reads, on a standby
+    bool run_again_ = false;    // the standby has refused it: as soon as the lease has ended
+    bool primary_only_ = false; // what comes next is run again
+    bool changes_ = false;      // something not proven a read was sent since the last transaction boundary
+    bool in_block_ = false;     // and an explicit transaction is open on the server
 };
 
 } // namespace pgbalancer

@@ -53,6 +53,7 @@ bool Session::virtual_command(const StatementRef &statement, std::string_view te
         }
         virtual_ = Virtual::none;
         begin_ = {};
+        note_transaction_end(route_, worker_.routing().how());
         append_command_complete(out, failed || what.kind == StatementKind::rollback ? "ROLLBACK" : "COMMIT");
         return true;
     case StatementKind::begin:
@@ -296,6 +297,8 @@ void Session::fail_locally(std::string_view sqlstate, std::string_view message) 
     }
     bump(worker_.counters().errors);
     waiting_statement_ = {};
+    batch_left_ = 0;
+    primary_only_ = false;
     if (virtual_ == Virtual::deferred) {
         virtual_ = Virtual::failed;
     }

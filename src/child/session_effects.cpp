@@ -18,6 +18,7 @@ constexpr size_t kMaxTrackedSetting = 1024;
 } // namespace
 
 void Session::note_unknown_statement() {
+    changes_ = true;
     effects_ |= kOpaque | kMayUnpin;
     unknown_ = true;
 }
@@ -65,6 +66,7 @@ Session::Sequences Session::own_sequences(uint32_t effects) {
 }
 
 void Session::note_effects(const StatementRef &statement, uint32_t effects, std::string_view text) {
+    note_changes(statement, text);
     if (effects == 0) {
         return;
     }

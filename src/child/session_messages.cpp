@@ -48,7 +48,7 @@ size_t Session::handle(MessageHeader header, std::string_view data) {
             return taken;
         }
     }
-    if (must_give_way(header.type)) {
+    if (read_under_way() || must_give_way(header.type)) {
         pause_ |= kPausedForReady;
         return 0;
     }
@@ -79,7 +79,7 @@ size_t Session::handle(MessageHeader header, std::string_view data) {
     switch (header.type) {
     case 'Q': taken = on_query(message); break;
     case 'P': taken = on_parse(message, data); break;
-    case 'D': taken = on_describe(message); break;
+    case 'D': taken = on_describe(message, data); break;
     case 'E': taken = on_execute(message); break;
     case 'C': taken = on_close(message); break;
     case 'S': taken = on_sync(message); break;
@@ -213,11 +213,13 @@ bool Session::on_query(std::string_view message) {
         server_->expect(Reply::sync);
         return true;
     }
-    if (birth == Birth::wait || !ensure_server() || own_sequences(effects) == Sequences::wait) {
+    if (birth == Birth::wait || !ensure_server_for_query(statement, text, message) ||
+        own_sequences(effects) == Sequences::wait) {
         waiting_statement_ = std::move(statement);
         return false;
     }
-    barrier_ = barrier_ || virtual_ == Virtual::deferred; // should our BEGIN fail, the server skips what is there
+    // Should our BEGIN fail, the server skips what is there.
+    barrier_ = barrier_ || (virtual_ == Virtual::deferred && !reading_);
     open_deferred_transaction();
     note_effects(statement, effects, text);
     if (unnamed_.statement) {
@@ -255,7 +257,7 @@ PreparedStatementRef Session::intern(std::string_view text, std::string_view typ
         .rules = lex_rules(),
         .catalog_generation = worker_.shared().facts_generation().load(std::memory_order_acquire),
         .now_ms = worker_.now_ms(),
-        .likely = unnamed_.statement};
+        .likely = ahead_ ? ahead_ : unnamed_.statement};
     return worker_.prepared().intern(text, types, context, worker_.statements());
 }
 
@@ -320,7 +322,7 @@ bool Session::on_parse(std::string_view message, std::string_view data) {
             return false;
         }
     }
-    if (!ensure_server()) {
+    if (!ensure_server_for_batch(data)) {
         return false;
     }
     if (server_->skipping()) {
@@ -538,7 +540,7 @@ size_t Session::on_bind(MessageHeader header, std::string_view data) {
             return 0;
         }
     }
-    if (!ensure_server()) {
+    if (!ensure_server_for_batch(data)) {
         return 0;
     }
     if (server_->skipping()) {
@@ -598,8 +600,8 @@ size_t Session::on_bind(MessageHeader header, std::string_view data) {
     return n;
 }
 
-bool Session::on_describe(std::string_view message) {
-    if (!ensure_server()) {
+bool Session::on_describe(std::string_view message, std::string_view data) {
+    if (!ensure_server_for_batch(data)) {
         return false;
     }
     if (server_->skipping()) {

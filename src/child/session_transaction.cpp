@@ -27,7 +27,8 @@ bool Session::lease() {
     if (!std::exchange(asks_again_, false)) {
         waiting_since_ms_ = worker_.now_ms();
     }
-    ServerConnection *server = worker_.pools().lease(*this, worker_.pools().primary());
+    const int node = batch_left_ > 0 ? routed_.node : worker_.pools().primary();
+    ServerConnection *server = worker_.pools().lease(*this, node);
     if (server == nullptr) {
         pause_ |= kPausedForLease;
         return false;
@@ -48,6 +49,7 @@ void Session::attach(ServerConnection &server) {
     batch_failed_ = false;
     server.lease_to(*this);
     bump(worker_.counters().active_connections);
+    worker_.topology().lease_begins(server.node());
     if (!is_replication()) {
         bring_in_line();
     }
@@ -123,11 +125,15 @@ void Session::bring_in_line() {
 
 void Session::finish_lease() {
     lease_ends_ = false;
-    ServerConnection *server = std::exchange(server_, nullptr);
+    ServerConnection *server = detach();
     if (server == nullptr) {
         return;
     }
-    drop(worker_.counters().active_connections);
+    if (std::exchange(run_again_, false)) {
+        run_on_primary(*server);
+    } else {
+        primary_only_ = false;
+    }
     server->end_lease();
     if (worker_.draining() && phase_ == Phase::ready && at_boundary()) {
         end("57P01", "terminating connection due to administrator command");
@@ -151,6 +157,10 @@ ParameterSetRef Session::keeping_custom(ParameterSet::Entries entries) const {
 
 bool Session::on_ready(char status) {
     activity_ms_ = worker_.now_ms(); // from here on the client may be idle
+    if (reading_) {
+        return end_read();
+    }
+    note_completion(status, server_->quiet());
     if (!server_->quiet()) {
         if (status == 'I') {
             bump(worker_.counters().transactions);

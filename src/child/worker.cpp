@@ -4,6 +4,7 @@
 #include "child/worker_process.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/random.h"
 #include "config/config_loader.h"
 #include "config/log_options.h"
 
@@ -41,7 +42,8 @@ Worker::Worker(WorkerContext context)
       server_scratch_(new char[kScratchBytes]),
       statements_(static_cast<size_t>(std::max(context_.config.statement_cache_size, 8))),
       no_settings_(parameters_.empty()), keys_(key_of(context_.login_key)), resolver_(loop_), cancels_(*this),
-      pools_(*this, context_.config.max_pool), acceptor_(*this, context_.listeners) {
+      routing_(context_.config, rules_made_), dice_(random_u64()), pools_(*this, context_.config.max_pool),
+      acceptor_(*this, context_.listeners) {
     read_clocks();
 }
 
@@ -71,6 +73,7 @@ void Worker::start() {
     control_event_.arm<&Worker::on_control>(loop_, control_.fd(), EV_READ, this);
     tick_.arm<&Worker::on_tick>(loop_, kTick, this, true);
     nodes_generation_ = shared().nodes_generation();
+    topology_.refresh(shared(), context_.config, true);
     pools_.on_nodes_changed();
     defaults_generation_ = shared().defaults_generation().load(std::memory_order_acquire);
     acceptor_.start();
@@ -124,6 +127,7 @@ void Worker::between_turns() {
     cancels_.reap();
     graveyard_.clear();
     read_clocks();
+    topology_.refresh(shared(), context_.config);
     if (nodes_generation_ != shared().nodes_generation()) {
         nodes_generation_ = shared().nodes_generation();
         pools_.on_nodes_changed();
@@ -282,6 +286,8 @@ void Worker::reload(const UniqueFd &text) {
             log_at(LogLevel::error, "reload: the log destination could not be opened");
         }
         (void)load_credentials(); // has said what is wrong
+        routing_ = RoutingRules(context_.config, ++rules_made_);
+        topology_.refresh(shared(), context_.config, true);
         pools_.on_nodes_changed();
     }
     (void)control_.send(ControlType::reload_done);

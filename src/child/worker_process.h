@@ -12,7 +12,9 @@
 #include "child/pool.h"
 #include "child/prepared_statement.h"
 #include "child/resolver.h"
+#include "child/routing_need.h"
 #include "child/session.h"
+#include "child/topology.h"
 #include "child/worker.h"
 #include "common/event_loop.h"
 #include "main/control_channel.h"
@@ -57,6 +59,13 @@ class Worker {
     const HbaRules &hba() const { return hba_; }
     Resolver &resolver() { return resolver_; }
     CancelCourier &cancels() { return cancels_; }
+
+    // -- Routing. The nodes as of the end of the last turn.
+    Topology &topology() { return topology_; }
+    const RoutingRules &routing() const { return routing_; }
+    // There may be a standby some time: sessions remember when they changed something.
+    bool notes_changes() const { return topology_.size() > 1; }
+    RouteDice &dice() { return dice_; }
 
     // Where recv() puts bytes; valid within one callback.
     static constexpr size_t kScratchBytes = 65536;
@@ -116,6 +125,10 @@ class Worker {
     HbaRules hba_;
     Resolver resolver_;
     CancelCourier cancels_;
+    Topology topology_;
+    uint32_t rules_made_ = 1; // RoutingRules so far
+    RoutingRules routing_;
+    RouteDice dice_;
     Pools pools_;
     std::vector<std::unique_ptr<Session>> sessions_;
     std::vector<uint32_t> free_sessions_;

@@ -165,6 +165,13 @@ uint32_t SharedState::limit_total(int slot) const {
     return total;
 }
 
+void SharedState::note_write(int64_t monotonic_us) {
+    std::atomic<int64_t> &last = segment().last_write_us;
+    int64_t before = last.load(std::memory_order_relaxed);
+    while (before < monotonic_us && !last.compare_exchange_weak(before, monotonic_us, std::memory_order_relaxed)) {
+    }
+}
+
 uint64_t SharedState::append_event(Event event) {
     EventRingShm &ring = events();
     event.number = ring.last.load(std::memory_order_relaxed) + 1;

@@ -274,6 +274,8 @@ struct alignas(kCacheLineBytes) SegmentShm {
     // Bumped by any worker that saw a statement through which catalog facts / role and database defaults changed.
     alignas(kCacheLineBytes) std::atomic<uint64_t> facts_generation;
     std::atomic<uint64_t> defaults_generation;
+    // Latest monotonic time at which any worker was about to acknowledge something that may have changed data.
+    alignas(kCacheLineBytes) std::atomic<int64_t> last_write_us;
 };
 
 struct SharedStateSizes {

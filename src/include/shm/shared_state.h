@@ -91,6 +91,10 @@ class SharedState {
     std::atomic<uint64_t> &facts_generation() const { return segment().facts_generation; }
     std::atomic<uint64_t> &defaults_generation() const { return segment().defaults_generation; }
 
+    // -- The newest change acknowledged to any client, in microseconds of the monotonic clock; 0 = none.
+    int64_t last_write_us() const { return segment().last_write_us.load(std::memory_order_relaxed); }
+    void note_write(int64_t monotonic_us);
+
     // -- History. The supervisor appends (number is filled in); any process reads by number.
     uint64_t append_event(Event event);
     uint64_t last_event() const { return events().last.load(std::memory_order_acquire); }

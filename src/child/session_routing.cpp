@@ -1,0 +1,372 @@
+// session_routing.cpp: Session choosing the node for what comes next, and reads on a standby.
+//
+// A lease on a standby is for one Query, or for one batch up to Sync, that is nothing but reads (reading_). It ends
+// with its ReadyForQuery, whatever the client believes its transaction to be, and nothing is sent behind it before.
+// What the standby cannot run is put back before the bytes not handled yet, and handled again on the primary
+// (run_on_primary).
+#include "child/batch_reader.h"
+#include "child/pool.h"
+#include "child/server_connection.h"
+#include "child/session.h"
+#include "child/worker_process.h"
+#include "common/clock.h"
+
+#include <array>
+#include <utility>
+
+namespace pgbalancer {
+
+namespace {
+
+// What a read may have been noted for that leaves nothing behind on its server connection.
+constexpr uint32_t kTraceless = kNow | kNodeBound | kVolatile | kLocks | kReadsSequenceState;
+
+RoutingNeed unfit_batch() { return {.standby = false, .why = RouteReason::batch, .hintable = false}; }
+
+int64_t monotonic_us() { return std::chrono::duration_cast<std::chrono::microseconds>(monotonic_now()).count(); }
+
+} // namespace
+
+// The statements that a batch has parsed before the message looked at.
+class ParsedAhead {
+  public:
+    // False: there are too many.
+    bool define(std::string_view name, PreparedStatementRef statement) {
+        for (size_t i = 0; i < count_; i++) {
+            if (names_[i] == name) {
+                statements_[i] = std::move(statement);
+                return true;
+            }
+        }
+        if (count_ == names_.size()) {
+            return false;
+        }
+        names_[count_] = name;
+        statements_[count_++] = std::move(statement);
+        return true;
+    }
+    const PreparedStatementRef *find(std::string_view name) const {
+        for (size_t i = 0; i < count_; i++) {
+            if (names_[i] == name) {
+                return &statements_[i];
+            }
+        }
+        return nullptr;
+    }
+    const PreparedStatementRef *last() const { return count_ == 0 ? nullptr : &statements_[count_ - 1]; }
+
+  private:
+    std::array<std::string_view, 4> names_;
+    std::array<PreparedStatementRef, 4> statements_;
+    size_t count_ = 0;
+};
+
+// -- Where to.
+
+bool Session::ensure_server() {
+    if (server_ != nullptr) {
+        return true;
+    }
+    batch_left_ = 0; // the primary
+    return lease();
+}
+
+bool Session::ensure_server_for_query(const StatementRef &statement, std::string_view text, std::string_view message) {
+    if (server_ == nullptr) {
+        batch_left_ = 0;
+        if (worker_.topology().any_standby()) {
+            RoutingNeed need = worker_.routing().need_of(*statement, pool_->known().facts, text);
+            if (message.size() > BatchReader::kMaxBytes) {
+                need.merge(unfit_batch());
+            }
+            choose_node(need, message.size());
+        }
+    }
+    return lease_chosen(message);
+}
+
+bool Session::ensure_server_for_batch(std::string_view data) {
+    if (server_ == nullptr) {
+        batch_left_ = 0;
+        if (worker_.topology().any_standby()) {
+            RoutingNeed need;
+            size_t bytes = 0;
+            if (!look_ahead(data, need, bytes)) {
+                return false;
+            }
+            choose_node(need, bytes);
+        }
+    }
+    return lease_chosen(data);
+}
+
+bool Session::lease_chosen(std::string_view data) {
+    if (server_ == nullptr && !lease()) {
+        return false;
+    }
+    if (batch_left_ > 0 && !reading_) {
+        begin_read(data.substr(0, batch_left_));
+    }
+    return true;
+}
+
+void Session::choose_node(const RoutingNeed &need, size_t bytes) {
+    const Topology &nodes = worker_.topology();
+    const LoadBalancing &how = worker_.routing().how();
+    if (primary_only_) {
+        routed_ = {.node = nodes.primary(), .reason = RouteReason::retried};
+    } else {
+        note_isolation();
+        const int64_t global_mark_us = how.global ? worker_.shared().last_write_us() : 0;
+        routed_ = decide_route(need, route_, nodes, how, global_mark_us, worker_.dice().roll());
+        if (routed_.node != nodes.primary() && worker_.pools().out_of_reach(*pool_, routed_.node)) {
+            routed_ = {.node = nodes.primary(), .reason = RouteReason::unusable};
+        }
+        note_route(route_, routed_, nodes);
+    }
+    batch_left_ = routed_.node != nodes.primary() ? static_cast<uint32_t>(bytes) : 0;
+}
+
+// What the client's transaction is, or the next one would be, as far as no server knows of it.
+void Session::note_isolation() {
+    switch (settings_->default_isolation()) {
+    case TransactionIsolation::repeatable_read: route_.isolation = DefaultIsolation::repeatable_read; break;
+    case TransactionIsolation::serializable: route_.isolation = DefaultIsolation::serializable; break;
+    default: route_.isolation = DefaultIsolation::read_committed; break;
+    }
+    route_.announced = virtual_ == Virtual::deferred ? announced_by(begin_->statement()->what(), route_.isolation)
+                                                     : Announced::no_transaction;
+}
+
+RoutingNeed Session::need_of(const PreparedStatementRef &statement) {
+    (void)effects_of(statement->statement()); // the facts may have to be forgotten first
+    return worker_.routing().need_of(*statement->statement(), pool_->known().facts, statement->text());
+}
+
+// -- The batch as a whole.
+
+// What all of it needs, up to Sync; `bytes` is its size. As soon as something in it is the primary's, no more is looked
+// at. False: the rest must come first.
+bool Session::look_ahead(std::string_view data, RoutingNeed &need, size_t &bytes) {
+    ParsedAhead parsed;
+    BatchReader reader(data);
+    while (need.standby || (need.hintable && need.hint != RoutingHint::none)) {
+        const BatchReader::Step step = reader.next();
+        if (step == BatchReader::Step::incomplete) {
+            return false;
+        }
+        bytes = reader.bytes();
+        FieldReader fields(reader.body());
+        bool fits = step == BatchReader::Step::message;
+        switch (fits ? reader.type() : '\0') {
+        case 'S': return true;
+        case 'P': {
+            const std::string_view name = fields.string();
+            const std::string_view text = fields.string();
+            if (fits = fields.ok(); fits) {
+                ahead_ = intern(text, fields.rest());
+                need.merge(need_of(ahead_));
+                fits = parsed.define(name, ahead_);
+            }
+            break;
+        }
+        case 'B': {
+            // A named portal, and one that is not read to its end, outlives Sync in a transaction.
+            const bool unnamed = fields.string().empty();
+            fits = unnamed && merge_need_of(fields.string(), parsed, need);
+            break;
+        }
+        case 'D': {
+            const bool of_statement = fields.u8() == 'S';
+            const std::string_view name = fields.string();
+            fits = of_statement ? merge_need_of(name, parsed, need) : name.empty();
+            break;
+        }
+        case 'E': {
+            const bool unnamed = fields.string().empty();
+            fits = unnamed && (fields.u32() == 0 || virtual_ == Virtual::none);
+            break;
+        }
+        case 'C': break;
+        default: fits = false; break; // also Flush: who sends it wants answers before it goes on
+        }
+        if (!fits || !fields.ok()) {
+            need.merge(unfit_batch());
+        }
+    }
+    return true;
+}
+
+// False: no statement of this name is known, or it is prepared under the client's own name.
+bool Session::merge_need_of(std::string_view name, const ParsedAhead &parsed, RoutingNeed &need) {
+    if (const PreparedStatementRef *statement = parsed.find(name)) {
+        need.merge(need_of(*statement));
+        return true;
+    }
+    const NamedStatement *named = name.empty() ? &unnamed_ : named_.find(name);
+    if (named == nullptr || !named->statement || named->materialised) {
+        return false;
+    }
+    need.merge(need_of(named->statement));
+    return true;
+}
+
+// -- A read on a standby.
+
+void Session::begin_read(std::string_view batch) {
+    ReadGuard &guard = server_->begin_read(batch);
+    reading_ = true;
+    BatchReader reader(batch);
+    while (reader.next() == BatchReader::Step::message && reader.type() != 'S' && reader.type() != 'Q') {
+        if (reader.type() != 'P' && (reader.body().empty() || reader.body()[0] != 'S')) {
+            continue;
+        }
+        if (reader.type() != 'P' && reader.type() != 'C' && reader.type() != 'D') {
+            continue;
+        }
+        FieldReader fields(reader.body().substr(reader.type() == 'P' ? 0 : 1));
+        const std::string_view name = fields.string();
+        if (!name.empty()) {
+            const NamedStatement *named = named_.find(name);
+            guard.before().push_back(named != nullptr ? *named : NamedStatement{std::string(name), {}, 0, 0, false});
+        }
+    }
+}
+
+// ReadyForQuery. Returns whether the server's own is to be passed on.
+bool Session::end_read() {
+    reading_ = false;
+    batch_left_ = 0;
+    pause_ &= static_cast<uint8_t>(~kPausedForReady); // gone on with when the lease has ended
+    if ((std::exchange(effects_, 0) & ~kTraceless) != 0) {
+        server_->mark_stale(); // sent to a standby by a hint: whatever it left there goes with the connection
+    }
+    setting_.reset();
+    lease_ends_ = true;
+    const bool failed = std::exchange(batch_failed_, false);
+    if (virtual_ == Virtual::none) {
+        bump(worker_.counters().transactions);
+        note_transaction_end(route_, worker_.routing().how());
+        return true;
+    }
+    if (failed) {
+        virtual_ = Virtual::failed;
+    }
+    std::string out;
+    append_ready(out, local_status());
+    reply(out);
+    return false;
+}
+
+void Session::on_read_refused() {
+    run_again_ = true;
+    lease_ends_ = true;
+}
+
+// The standby was lost: nothing of its answer has been passed on, or nothing was sent to it yet.
+bool Session::read_can_go_elsewhere(ServerConnection &server) const {
+    const ReadGuard *guard = server.read_guard();
+    return reading_ ? guard != nullptr && guard->may_run_again() : batch_left_ > 0;
+}
+
+void Session::run_on_primary(ServerConnection &server) {
+    constexpr uint8_t kAboutTheServer = kPausedForExchange | kPausedByServer | kPausedByQueue | kPausedForReady;
+    pause_ &= static_cast<uint8_t>(~kAboutTheServer);
+    primary_only_ = true;
+    run_again_ = false;
+    batch_failed_ = false;
+    effects_ = 0;
+    setting_.reset();
+    shape_changed_ = false;
+    const uint32_t left = std::exchange(batch_left_, 0);
+    if (!std::exchange(reading_, false)) {
+        return; // what it is about is still to be handled
+    }
+    ReadGuard &guard = *server.read_guard();
+    for (NamedStatement &named : guard.before()) {
+        if (named.statement) {
+            named_.define(std::move(named));
+        } else {
+            named_.remove(named.name);
+        }
+    }
+    if (guard.why() == Refusal::lasting) {
+        learn_refusal(guard.batch());
+    }
+    in_.consume(left);
+    std::string rest(in_.view());
+    in_.clear();
+    in_.append(guard.batch());
+    in_.append(rest);
+}
+
+// Nothing had been answered, so it was the first statement that was to run.
+void Session::learn_refusal(std::string_view batch) {
+    const CatalogFacts &facts = pool_->known().facts;
+    ParsedAhead parsed;
+    BatchReader reader(batch);
+    while (reader.next() == BatchReader::Step::message) {
+        FieldReader fields(reader.body());
+        if (reader.type() == 'Q') {
+            const StatementRef statement = worker_.statements().classify(fields.string(), lex_rules());
+            worker_.routing().refuse_standbys(*statement, facts);
+            return;
+        }
+        if (reader.type() == 'P') {
+            const std::string_view name = fields.string();
+            const std::string_view text = fields.string();
+            (void)parsed.define(name, intern(text, fields.rest()));
+        } else if (reader.type() == 'B') {
+            (void)fields.string();
+            const std::string_view name = fields.string();
+            const PreparedStatementRef *statement = parsed.find(name);
+            if (statement == nullptr) {
+                const NamedStatement *named = name.empty() ? &unnamed_ : named_.find(name);
+                statement = named != nullptr ? &named->statement : nullptr;
+            }
+            if (statement != nullptr && *statement) {
+                worker_.routing().refuse_standbys(*(*statement)->statement(), facts);
+            }
+            return;
+        }
+    }
+    if (const PreparedStatementRef *statement = parsed.last()) {
+        worker_.routing().refuse_standbys(*(*statement)->statement(), facts);
+    }
+}
+
+// -- What a session must see.
+
+void Session::note_changes(const StatementRef &statement, std::string_view text) {
+    if (changes_ || reading_ || !worker_.notes_changes()) {
+        return;
+    }
+    changes_ = worker_.routing().need_of(*statement, pool_->known().facts, text).changes;
+}
+
+// The server's ReadyForQuery is about to be passed on. `quiet`: nothing is under way behind it.
+void Session::note_completion(char status, bool quiet) {
+    if (status != 'I') {
+        in_block_ = true;
+        return;
+    }
+    if (changes_ && worker_.notes_changes()) {
+        const int64_t now_us = monotonic_us();
+        note_write(route_, now_us, in_block_);
+        worker_.shared().note_write(now_us);
+    }
+    changes_ = changes_ && !quiet;
+    in_block_ = false;
+    note_transaction_end(route_, worker_.routing().how());
+}
+
+ServerConnection *Session::detach() {
+    ServerConnection *server = std::exchange(server_, nullptr);
+    if (server != nullptr) {
+        drop(worker_.counters().active_connections);
+        worker_.topology().lease_ends(server->node());
+    }
+    return server;
+}
+
+} // namespace pgbalancer
