@@ -3,6 +3,8 @@
 // Pure data. The order is that of the counters in shared memory.
 #pragma once
 
+#include "shm/layout.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -49,6 +51,7 @@ enum class RouteReason : uint8_t {
 };
 
 inline constexpr size_t kRouteReasons = static_cast<size_t>(RouteReason::retried) + 1;
+static_assert(kRouteReasons <= kRouteReasonSlots);
 
 // As shown: lower case, words separated by spaces. kRouteReasons of them, each unique.
 [[nodiscard]] std::string_view route_reason_text(RouteReason reason);

@@ -125,7 +125,9 @@ struct Route {
 void note_route(RouteSession &session, const Route &route, const Topology &nodes);
 // A transaction has ended, on a server or virtually. With statement_level_load_balance the next choice is made anew.
 void note_transaction_end(RouteSession &session, const LoadBalancing &how);
-// The completion of something with RoutingNeed::changes (or of the transaction that held it) was relayed to the client.
+// Before the completion of something with RoutingNeed::changes, or of the transaction that held it, is relayed to the
+// client. `now_us` is read from the clock after the server's answer has come, not the worker's time of this turn: an
+// earlier time would call standbys fresh that have not seen the write.
 inline void note_write(RouteSession &session, int64_t now_us, bool in_explicit_transaction) {
     session.mark_us = std::max(session.mark_us, now_us);
     session.wrote = true;

@@ -37,11 +37,12 @@ class LineReader {
         }
     }
 
-    // Nothing when a quote is not closed.
-    std::optional<std::string> value() {
+    // Nothing when a quote is not closed. `verbatim` becomes a quoted one's text, of which only '' is one quote.
+    std::optional<std::string> value(std::optional<std::string> &verbatim) {
         if (rest_.starts_with('\'')) {
             rest_.remove_prefix(1);
-            return quoted();
+            verbatim.emplace();
+            return quoted(*verbatim);
         }
         return std::string(take_until(" \t\r\f\v#'"));
     }
@@ -62,7 +63,7 @@ class LineReader {
         return take(std::min(rest_.find_first_of(stops), rest_.size()));
     }
 
-    std::optional<std::string> quoted() {
+    std::optional<std::string> quoted(std::string &verbatim) {
         std::string value;
         while (!rest_.empty()) {
             const char c = take(1)[0];
@@ -71,12 +72,17 @@ class LineReader {
                     return value;
                 }
                 value += take(1);
+                verbatim += c;
             } else if (c != '\\') {
                 value += c;
+                verbatim += c;
             } else if (rest_.empty()) {
                 return std::nullopt;
             } else {
+                const std::string_view before = rest_;
                 value += escaped();
+                verbatim += c;
+                verbatim += before.substr(0, before.size() - rest_.size());
             }
         }
         return std::nullopt;
@@ -120,7 +126,7 @@ void read_line(std::string_view line, int number, std::vector<Setting> &settings
         problems.error(number, "parameter \"" + printable(name) + "\" has no value; an empty one is written ''");
         return;
     }
-    std::optional<std::string> value = reader.value();
+    std::optional<std::string> value = reader.value(setting.verbatim);
     if (!value) {
         problems.error(number, "the quoted value of \"" + printable(name) + "\" does not end on this line");
         return;
@@ -151,11 +157,11 @@ Settings read_conf(std::string_view text, ProblemList &problems) {
     return settings;
 }
 
-std::string conf_quoted(std::string_view value) {
+std::string conf_quoted(std::string_view value, Backslashes backslashes) {
     std::string text = "'";
     for (const char c : value) {
         text += c;
-        if (c == '\'' || c == '\\') {
+        if (c == '\'' || (c == '\\' && backslashes == Backslashes::escape)) {
             text += c;
         }
     }

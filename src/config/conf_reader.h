@@ -16,7 +16,8 @@ namespace pgbalancer {
 
 Settings read_conf(std::string_view text, ProblemList &problems);
 
-// The value in single quotes, such that read_conf() gives it back.
-std::string conf_quoted(std::string_view value);
+// The value in single quotes, such that read_conf() gives it back; with `keep` as Setting::verbatim.
+enum class Backslashes : uint8_t { escape, keep };
+std::string conf_quoted(std::string_view value, Backslashes backslashes = Backslashes::escape);
 
 } // namespace pgbalancer

@@ -25,6 +25,10 @@ class ConsistencyCheck {
 
     void run() const {
         check_backends();
+        check_redirects("user_redirect_preference_list", config_.user_redirect_preference_list);
+        check_redirects("database_redirect_preference_list", config_.database_redirect_preference_list);
+        check_redirects("app_name_redirect_preference_list", config_.app_name_redirect_preference_list);
+        check_positions();
         check_listeners();
         check_authentication();
         check_health();
@@ -86,6 +90,32 @@ class ConsistencyCheck {
                                   "nodes " + std::to_string(other.id) + " and " + std::to_string(backend.id) +
                                       " are the same server");
                 return;
+            }
+        }
+    }
+
+    void check_redirects(std::string_view name, const std::vector<RedirectEntry> &entries) const {
+        for (const RedirectEntry &entry : entries) {
+            const bool exists = std::ranges::any_of(config_.backends, [&](const BackendConfig &backend) {
+                return backend.id == entry.node_id && !backend.hostname.empty();
+            });
+            if (entry.kind == RedirectEntry::Kind::node && !exists && complete_) {
+                problems_.error(line_of(name),
+                                std::string(name) + ": there is no node " + std::to_string(entry.node_id));
+            }
+        }
+    }
+
+    void check_positions() const {
+        if (config_.sr_check_period.count() > 0) {
+            return;
+        }
+        for (const std::string_view name : {"delay_threshold", "delay_threshold_by_time"}) {
+            const bool set =
+                name == "delay_threshold" ? config_.delay_threshold > 0 : config_.delay_threshold_by_time.count() > 0;
+            if (set) {
+                problems_.warning(line_of(name), "no standby gets reads: " + std::string(name) +
+                                                     " is set, but with sr_check_period = 0 no delay is known");
             }
         }
     }

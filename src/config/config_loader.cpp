@@ -143,9 +143,11 @@ class ConfigBuilder {
             problems_.error(setting.line, ref.name() + " takes a single value");
             return false;
         }
-        const auto complaint = assign_parameter(*ref.parameter, setting.value, base_directory_, config_, backend);
+        const std::string &text =
+            setting.verbatim && keeps_backslashes(*ref.parameter) ? *setting.verbatim : setting.value;
+        const auto complaint = assign_parameter(*ref.parameter, text, base_directory_, config_, backend);
         if (complaint) {
-            const std::string value = is_secret(*ref.parameter) ? "the value" : "\"" + printable(setting.value) + "\"";
+            const std::string value = is_secret(*ref.parameter) ? "the value" : "\"" + printable(text) + "\"";
             problems_.error(setting.line, ref.name() + ": " + value + " " + *complaint);
         }
         return !complaint;
@@ -153,8 +155,14 @@ class ConfigBuilder {
 
     static bool takes_shape(const Parameter &parameter, ValueShape shape) {
         switch (shape) {
-        case ValueShape::list: return std::holds_alternative<ListType>(parameter.type);
-        case ValueShape::named_words: return std::holds_alternative<PoolModesType>(parameter.type);
+        case ValueShape::list: {
+            const auto *patterns = std::get_if<PatternsType>(&parameter.type);
+            return std::holds_alternative<ListType>(parameter.type) ||
+                   (patterns != nullptr && patterns->kind == PatternKind::names);
+        }
+        case ValueShape::named_words:
+            return std::holds_alternative<PoolModesType>(parameter.type) ||
+                   std::holds_alternative<RedirectsType>(parameter.type);
         default: return true;
         }
     }

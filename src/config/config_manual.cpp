@@ -31,8 +31,8 @@ with errors changes nothing.
 
 One `name = value` per line, as in pgpool-II and PostgreSQL. Names are not case-sensitive. The equals sign may be left
 out, `#` starts a comment. A value with spaces, commas, quotes or `#` is written in single quotes; inside, `''` is a
-quote and backslash escapes work as in `postgresql.conf`. When a name is set twice, the last one wins and a warning says
-so. At most 256 KiB are read.
+quote and backslash escapes work as in `postgresql.conf`, except in regular expressions, which keep their backslashes.
+When a name is set twice, the last one wins and a warning says so. At most 256 KiB are read.
 
 | type | how to write it |
 |---|---|
@@ -41,6 +41,9 @@ so. At most 256 KiB are read.
 | path | relative ones start from the directory of the configuration file |
 | list | items separated by commas; an item that holds a comma or a double quote is written in double quotes |
 | name:mode | `'shop:transaction, reports:session'`; names are quoted like list items |
+| size | a number of bytes, or with `kB`, `MB`, `GB` or `TB` |
+| pattern | a POSIX extended regular expression that must match the whole; `\'` is a quote |
+| pattern:node | `'report.*:standby, batch:1(0.5)'`: `primary`, `standby` or the number of a node, and how many of the choices it decides, from 0 to 1 |
 
 Parameters of a backend end in its node number N, from 0 to 127. Numbers need not be contiguous, and a node keeps its
 number for life.

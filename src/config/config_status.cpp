@@ -30,7 +30,8 @@ std::vector<ParameterStatus> describe_parameters(const Config &config) {
              .value = parameter_text(*ref.parameter, config, find_backend(config, ref.node), Secrets::masked),
              .default_value = std::string(ref.parameter->default_text),
              .help = ref.parameter->help,
-             .reloadable = ref.parameter->reloadable});
+             .reloadable = ref.parameter->reloadable,
+             .keeps_backslashes = keeps_backslashes(*ref.parameter)});
     }
     return statuses;
 }

@@ -124,8 +124,22 @@ struct BackendFlagsType {
     std::span<const FlagWord> words;
 };
 
-using ParameterType = std::variant<BoolType, IntType, PortType, PermissionsType, RealType, BytesType, DurationType,
-                                   TextType, ListType, ChoiceType, PoolModesType, BackendFlagsType>;
+// Regular expressions: of names, separated by commas; of whole query texts, separated by semicolons.
+enum class PatternKind : uint8_t { names, queries };
+
+struct PatternsType {
+    Field<std::vector<std::string>> field;
+    PatternKind kind;
+};
+
+// "pattern:node(ratio), …"
+struct RedirectsType {
+    Field<std::vector<RedirectEntry>> field;
+};
+
+using ParameterType =
+    std::variant<BoolType, IntType, PortType, PermissionsType, RealType, BytesType, DurationType, TextType, ListType,
+                 ChoiceType, PoolModesType, BackendFlagsType, PatternsType, RedirectsType>;
 
 enum class Section : uint8_t {
     connections,

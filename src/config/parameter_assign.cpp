@@ -3,6 +3,7 @@
 #include "config/duration_text.h"
 #include "config/list_text.h"
 #include "config/parameter_value.h"
+#include "config/pattern_text.h"
 #include "config/words.h"
 
 #include <algorithm>
@@ -229,6 +230,23 @@ struct Assign {
         }
         type.field.in(config, backend) = std::move(modes);
         return std::nullopt;
+    }
+
+    template <class T> static Complaint take(TextResult<T> result, T &into) {
+        if (auto *complaint = std::get_if<std::string>(&result)) {
+            return std::move(*complaint);
+        }
+        into = std::move(std::get<T>(result));
+        return std::nullopt;
+    }
+
+    Complaint operator()(const PatternsType &type) const {
+        return take(type.kind == PatternKind::queries ? parse_query_patterns(text) : parse_name_patterns(text),
+                    type.field.in(config, backend));
+    }
+
+    Complaint operator()(const RedirectsType &type) const {
+        return take(parse_redirects(text), type.field.in(config, backend));
     }
 
     Complaint operator()(const BackendFlagsType &type) const {

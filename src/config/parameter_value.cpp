@@ -2,6 +2,7 @@
 
 #include "config/duration_text.h"
 #include "config/list_text.h"
+#include "config/pattern_text.h"
 #include "config/words.h"
 
 #include <algorithm>
@@ -58,6 +59,8 @@ std::string range_of(const TextType &) { return {}; }
 std::string range_of(const ListType &) { return {}; }
 std::string range_of(const ChoiceType &type) { return joined_words(type.words); }
 std::string range_of(const PoolModesType &type) { return joined_words(type.words); }
+std::string range_of(const PatternsType &) { return {}; }
+std::string range_of(const RedirectsType &) { return {}; }
 std::string range_of(const BackendFlagsType &type) {
     std::string text;
     for (const FlagWord &word : type.words) {
@@ -92,6 +95,11 @@ struct Show {
         }
         return named_words_text(pairs);
     }
+    std::string operator()(const PatternsType &type) const {
+        const auto &patterns = type.field.in(config, backend);
+        return type.kind == PatternKind::queries ? query_patterns_text(patterns) : list_text(patterns);
+    }
+    std::string operator()(const RedirectsType &type) const { return redirects_text(type.field.in(config, backend)); }
     std::string operator()(const BackendFlagsType &type) const {
         std::string text;
         for (const FlagWord &word : type.words) {
@@ -145,40 +153,50 @@ bool is_secret(const Parameter &parameter) {
 
 bool is_quoted(const Parameter &parameter) {
     return std::visit(Overloaded{[](const TextType &) { return true; }, [](const ListType &) { return true; },
-                                 [](const PoolModesType &) { return true; },
+                                 [](const PoolModesType &) { return true; }, [](const PatternsType &) { return true; },
+                                 [](const RedirectsType &) { return true; },
                                  [](const BackendFlagsType &) { return true; }, [](const auto &) { return false; }},
                       parameter.type);
 }
 
+bool keeps_backslashes(const Parameter &parameter) {
+    return std::holds_alternative<PatternsType>(parameter.type) ||
+           std::holds_alternative<RedirectsType>(parameter.type);
+}
+
 std::string type_text(const Parameter &parameter) {
-    return std::visit(Overloaded{
-                          [](const BoolType &) { return "boolean"; },
-                          [](const IntType &) { return "integer"; },
-                          [](const PortType &) { return "integer"; },
-                          [](const PermissionsType &) { return "octal number"; },
-                          [](const RealType &) { return "number"; },
-                          [](const BytesType &) { return "size (bytes)"; },
-                          [](const DurationType &type) {
-                              return type.unit == DurationUnit::seconds ? "duration (seconds)"
-                                                                        : "duration (milliseconds)";
-                          },
-                          [](const TextType &type) {
-                              switch (type.kind) {
-                              case TextKind::plain: return "text";
-                              case TextKind::secret: return "text (secret)";
-                              case TextKind::path: return "path";
-                              case TextKind::host: return "host";
-                              }
-                              return "text";
-                          },
-                          [](const ListType &type) {
-                              return type.kind == ListKind::addresses ? "list of addresses" : "list of directories";
-                          },
-                          [](const ChoiceType &) { return "one of"; },
-                          [](const PoolModesType &) { return "list of name:mode"; },
-                          [](const BackendFlagsType &) { return "flags"; },
-                      },
-                      parameter.type);
+    return std::visit(
+        Overloaded{
+            [](const BoolType &) { return "boolean"; },
+            [](const IntType &) { return "integer"; },
+            [](const PortType &) { return "integer"; },
+            [](const PermissionsType &) { return "octal number"; },
+            [](const RealType &) { return "number"; },
+            [](const BytesType &) { return "size (bytes)"; },
+            [](const DurationType &type) {
+                return type.unit == DurationUnit::seconds ? "duration (seconds)" : "duration (milliseconds)";
+            },
+            [](const TextType &type) {
+                switch (type.kind) {
+                case TextKind::plain: return "text";
+                case TextKind::secret: return "text (secret)";
+                case TextKind::path: return "path";
+                case TextKind::host: return "host";
+                }
+                return "text";
+            },
+            [](const ListType &type) {
+                return type.kind == ListKind::addresses ? "list of addresses" : "list of directories";
+            },
+            [](const ChoiceType &) { return "one of"; },
+            [](const PoolModesType &) { return "list of name:mode"; },
+            [](const BackendFlagsType &) { return "flags"; },
+            [](const PatternsType &type) {
+                return type.kind == PatternKind::queries ? "patterns separated by semicolons" : "list of patterns";
+            },
+            [](const RedirectsType &) { return "list of pattern:node"; },
+        },
+        parameter.type);
 }
 
 std::string range_text(const Parameter &parameter) {

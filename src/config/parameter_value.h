@@ -22,6 +22,8 @@ void copy_parameter(const Parameter &parameter, const Config &from, const Backen
 bool is_secret(const Parameter &parameter);
 // Whether the value is written in quotes in a configuration file.
 bool is_quoted(const Parameter &parameter);
+// Whether backslashes in those quotes are the value's own: regular expressions.
+bool keeps_backslashes(const Parameter &parameter);
 // For the manual: "integer", "duration in seconds"; and the permitted values: "1 .. 65535", "on, off", or empty.
 std::string type_text(const Parameter &parameter);
 std::string range_text(const Parameter &parameter);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct Setting {
     std::string value;
     int line; // from 1
     ValueShape shape = ValueShape::single;
+    // The value with its backslashes left alone, where they were taken as escapes: for regular expressions.
+    std::optional<std::string> verbatim = std::nullopt;
 };
 
 struct Settings {

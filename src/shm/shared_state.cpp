@@ -49,6 +49,7 @@ Result<SharedState> SharedState::create(const SharedStateSizes &sizes) {
         construct<SegmentShm>(base, 0, 1);
         construct<NodeShm>(base, layout.nodes, sizes.nodes);
         construct<WorkerShm>(base, layout.workers, workers);
+        construct<NodeCountersShm>(base, layout.node_counters, workers * sizes.nodes);
         construct<ConnectionSlotShm>(base, layout.connections, workers * sizes.max_pool);
         construct<std::atomic<uint64_t>>(base, layout.cancel_keys, workers * SegmentLayout::cancel_row(sizes));
         construct<LimitKeysShm>(base, layout.limit_keys, 1);

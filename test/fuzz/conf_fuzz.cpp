@@ -34,7 +34,8 @@ void load_and_show(std::string_view text, const char *path) {
     config.sr_check_password.clear();
     std::string shown;
     for (const ParameterStatus &status : describe_parameters(config)) {
-        shown += status.name + " = " + conf_quoted(status.value) + "\n";
+        const Backslashes backslashes = status.keeps_backslashes ? Backslashes::keep : Backslashes::escape;
+        shown += status.name + " = " + conf_quoted(status.value, backslashes) + "\n";
     }
     const ConfigLoad again = load_config_text(shown, "/dir/file.conf");
     require(again.config && changed_parameters(config, *again.config).empty());

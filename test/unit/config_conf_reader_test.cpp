@@ -129,6 +129,32 @@ void quoted_values_come_back(void **) {
     }
 }
 
+// What a parameter that keeps its backslashes takes, or "-".
+void quoted_values_are_also_kept_verbatim(void **) {
+    struct Case {
+        const char *line;
+        const char *verbatim;
+    };
+    const Case cases[] = {
+        {"a = plain", "-"},
+        {"a = ''", ""},
+        {"a = 'a\\.b\\;c\\'d''e'", "a\\.b\\;c\\'d'e"},
+        {"a = '\\101\\n\\\\'", "\\101\\n\\\\"},
+    };
+    for (const Case &c : cases) {
+        ProblemList problems("f");
+        const Settings settings = read_conf(c.line, problems);
+        const std::string found = settings.list.at(0).verbatim.value_or("-");
+        assert_string_equal(found.c_str(), c.verbatim);
+    }
+    for (const std::string_view value : {"", "a\\.b", "it's", "\\\\"}) {
+        ProblemList problems("f");
+        const Settings settings = read_conf("a = " + conf_quoted(value, Backslashes::keep), problems);
+        const std::string found = settings.list.at(0).verbatim.value_or("-");
+        assert_string_equal(found.c_str(), std::string(value).c_str());
+    }
+}
+
 } // namespace
 
 int main() {
@@ -138,6 +164,7 @@ int main() {
         cmocka_unit_test(terminals_are_not_written_to_by_a_file),
         cmocka_unit_test(problems_are_bounded),
         cmocka_unit_test(quoted_values_come_back),
+        cmocka_unit_test(quoted_values_are_also_kept_verbatim),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

@@ -150,6 +150,31 @@ void values_arrive(void **) {
     assert_true(config.pool_mode_for("a", "web") == PoolMode::transaction);
 }
 
+void patterns_keep_their_backslashes(void **) {
+    const ConfigLoad load = load_after_least("primary_routing_query_pattern_list = 'SELECT \\'a\\'\\;;a\\.b\\\\;c''d'\n"
+                                             "read_only_function_list = 's\\.f'\n"
+                                             "user_redirect_preference_list = 'a\\.b:standby(0.5)'\n");
+    assert_string_equal(problems_of(load).c_str(), "");
+    const Config &config = load.config.value();
+    const bool queries =
+        config.primary_routing_query_pattern_list == std::vector<std::string>{"SELECT 'a';", "a\\.b\\\\", "c'd"};
+    const bool names = config.read_only_function_list == std::vector<std::string>{"s\\.f"};
+    const bool redirects = config.user_redirect_preference_list ==
+                           std::vector<RedirectEntry>{
+                               {.pattern = "a\\.b", .kind = RedirectEntry::Kind::standby, .node_id = 0, .ratio = 0.5}};
+    assert_true(queries);
+    assert_true(names);
+    assert_true(redirects);
+    const ConfigLoad yaml = load_yaml("backend_hostname0: db\nhealth_check_user: h\npool_passwd: p\n"
+                                      "read_only_function_list: ['s\\.f', 'a{1,2}']\n"
+                                      "app_name_redirect_preference_list: {'a\\.b': standby(0.5), c: 0}\n");
+    assert_string_equal(problems_of(yaml).c_str(), "");
+    const bool sequence = yaml.config->read_only_function_list == std::vector<std::string>{"s\\.f", "a{1,2}"};
+    const size_t mapping = yaml.config->app_name_redirect_preference_list.size();
+    assert_true(sequence);
+    assert_int_equal(mapping, 2);
+}
+
 void the_last_of_several_wins(void **) {
     const ConfigLoad load = load_after_least("port = 1000\nPort = 2000\nport = 3000\n");
     assert_string_equal(problems_of(load).c_str(), "5: warning: port is set again; line 4 has no effect\n"
@@ -220,6 +245,19 @@ void parameters_that_do_not_fit_together(void **) {
         {"log_destination = file", "4: error: log_destination is file but log_file is not set\n"},
         {"log_destination = file\nlog_file = x", ""},
         {"log_file = x", "4: warning: log_file is not used unless log_destination is file\n"},
+        {"backend_hostname7 = 'b'\nuser_redirect_preference_list = 'a:0, b:7'", ""},
+        {"database_redirect_preference_list = 'a:0'\napp_name_redirect_preference_list = 'b:7, c:8(0.5), d:standby'",
+         "5: error: app_name_redirect_preference_list: there is no node 7\n"
+         "5: error: app_name_redirect_preference_list: there is no node 8\n"},
+        {"write_function_list = 'f, (g'",
+         "4: error: write_function_list: \"f, (g\" has \"(g\", which is no regular expression: Unmatched ( or \\(\n"},
+        {"primary_routing_query_pattern_list = 'SELECT \\'a\\'\\;;SELECT \\* FROM t1\\;;.*t2\\.x.*'", ""},
+        {"delay_threshold = 1MB\nsr_check_period = 200ms", ""},
+        {"sr_check_period = 0\ndelay_threshold = 1MB",
+         "5: warning: no standby gets reads: delay_threshold is set, but with sr_check_period = 0 no delay is known\n"},
+        {"delay_threshold_by_time = 10s\nsr_check_period = 0",
+         "4: warning: no standby gets reads: delay_threshold_by_time is set, but with sr_check_period = 0 no delay is "
+         "known\n"},
     };
     for (const Case &c : cases) {
         const ConfigLoad load = load_after_least(c.text);
@@ -324,6 +362,7 @@ int main() {
         cmocka_unit_test(a_value_that_was_refused_is_not_also_missing),
         cmocka_unit_test(the_form_of_a_message),
         cmocka_unit_test(values_arrive),
+        cmocka_unit_test(patterns_keep_their_backslashes),
         cmocka_unit_test(the_last_of_several_wins),
         cmocka_unit_test(relative_paths_start_from_the_file),
         cmocka_unit_test(a_relative_file_is_made_absolute),

@@ -119,6 +119,10 @@ void documented_defaults(void **) {
     assert_false(config.allow_trust_remote);
     assert_true(config.lazy_begin);
     assert_true(config.sequence_pin);
+    assert_true(config.load_balance_mode);
+    assert_false(config.statement_level_load_balance);
+    assert_true(config.disable_load_balance_on_write == DisableOnWrite::transaction);
+    assert_true(config.read_your_writes == ReadYourWrites::session);
 }
 
 void restart_is_needed_for_what_is_fixed_at_start(void **) {
@@ -219,6 +223,15 @@ struct CheckRow {
         assert_string_equal(becomes(parameter.name, "-0").c_str(), "0");
         expect_refused(parameter, {"", "nan", "half", "1,5", "1s"});
     }
+    void operator()(const BytesType &) const {
+        const std::string most = std::to_string(kMostBytes);
+        expect_range(parameter, std::to_string(kMostBytes + 1), "0", most, "99999999999999999999");
+        expect_range(parameter, "2097152TB", "1", most, "1048577TB");
+        assert_string_equal(becomes(parameter.name, "10kB").c_str(), "10240");
+        assert_string_equal(becomes(parameter.name, "3 mb").c_str(), "3145728");
+        assert_string_equal(becomes(parameter.name, "7B").c_str(), "7");
+        expect_refused(parameter, {"", "kB", "-1", "1.5MB", "1 2", "1s", "1kBB", "ten"});
+    }
     void operator()(const DurationType &type) const {
         using namespace std::chrono_literals;
         expect_range(parameter, std::to_string(type.min.count() - 1) + "ms", duration_text(type.min),
@@ -275,6 +288,31 @@ struct CheckRow {
                             "a:session, \"b,c\":transaction");
         assert_string_equal(becomes(parameter.name, "").c_str(), "");
         expect_refused(parameter, {"a", "a:", ":session", "a:statement", "a:session,a:session", "a:session,"});
+    }
+    void operator()(const PatternsType &type) const {
+        if (type.kind == PatternKind::names) {
+            assert_string_equal(becomes(parameter.name, "get_.*,\"f{1,2}\", s\\.f").c_str(),
+                                "get_.*, \"f{1,2}\", s\\.f");
+            expect_refused(parameter, {"a,,b", "\"a", "a,(b", "a)b(", "[a", "a\nb"});
+        } else {
+            assert_string_equal(becomes(parameter.name, "SELECT \\* FROM a\\; ;; .*b, c.*").c_str(),
+                                "SELECT \\* FROM a\\;;.*b, c.*");
+            assert_string_equal(becomes(parameter.name, "SELECT \\'a\\'").c_str(), "SELECT 'a'");
+            assert_string_equal(becomes(parameter.name, "\\\\;b").c_str(), "\\\\;b");
+            expect_refused(parameter, {"a;(b", "a;b)c(", "[", "a\nb"});
+        }
+        assert_string_equal(becomes(parameter.name, "").c_str(), "");
+    }
+    void operator()(const RedirectsType &) const {
+        assert_string_equal(
+            becomes(parameter.name, "a:primary,b[0-4]:1 , \"c,d\":Standby(0.5), e:2( 0.25 ), :3").c_str(), "refused");
+        assert_string_equal(becomes(parameter.name, "a:primary,b[0-4]:1 , \"c,d\":Standby(0.5), e:2( 0.25 )").c_str(),
+                            "a:primary, b[0-4]:1, \"c,d\":standby(0.5), e:2(0.25)");
+        assert_string_equal(becomes(parameter.name, "[[:alpha:]]+:0(1.0), b:127(0)").c_str(),
+                            "[[:alpha:]]+:0, b:127(0)");
+        assert_string_equal(becomes(parameter.name, "").c_str(), "");
+        expect_refused(parameter, {"a", "a:", "a:128", "a:-1", "a:1(2)", "a:1(-0.1)", "a:1(x)", "a:1(0.5", "a:1()",
+                                   "a:secondary", "(a:1", "a:1,", "a:primary standby", "a:1(0.5)x"});
     }
     void operator()(const BackendFlagsType &) const {
         struct Case {

@@ -41,14 +41,30 @@ NodeSnapshot node(int id, NodeStatus status, const char *host) {
     return snapshot;
 }
 
+void the_newest_write_of_all_processes_counts(void **) {
+    SharedState state = make_state();
+    const int64_t before = state.last_write_us();
+    state.note_write(50);
+    const int status = in_child([&] {
+        state.note_write(70);
+        state.note_write(60);
+        return 0;
+    });
+    const int64_t after = state.last_write_us();
+    assert_int_equal(before, 0);
+    assert_int_equal(status, 0);
+    assert_int_equal(after, 70);
+}
+
 void tables_do_not_overlap(void **) {
     const SegmentLayout layout = SegmentLayout::of(kSizes);
-    const uint64_t starts[] = {sizeof(SegmentShm),  layout.nodes,       layout.workers,
-                               layout.connections,  layout.cancel_keys, layout.limit_keys,
-                               layout.limit_shares, layout.events,      layout.total};
+    const uint64_t starts[] = {sizeof(SegmentShm), layout.nodes,       layout.workers,    layout.node_counters,
+                               layout.connections, layout.cancel_keys, layout.limit_keys, layout.limit_shares,
+                               layout.events,      layout.total};
     const uint64_t lengths[] = {0,
                                 2 * sizeof(NodeShm),
                                 3 * sizeof(WorkerShm),
+                                3 * 2 * sizeof(NodeCountersShm),
                                 3 * 4 * sizeof(ConnectionSlotShm),
                                 3 * 104 * sizeof(uint64_t), // rows are whole cache lines
                                 sizeof(LimitKeysShm),
@@ -282,6 +298,7 @@ void history_keeps_the_latest_events(void **) {
 int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(tables_do_not_overlap),
+        cmocka_unit_test(the_newest_write_of_all_processes_counts),
         cmocka_unit_test(nodes_are_seen_with_their_generation),
         cmocka_unit_test(text_that_does_not_fit_is_cut),
         cmocka_unit_test(a_cancel_key_leads_to_its_session),

@@ -76,6 +76,7 @@ struct ParameterStatus {
     std::string default_value;
     std::string_view help; // one line; static
     bool reloadable = false;
+    bool keeps_backslashes = false; // in quotes in a file: they are no escapes
 };
 
 // Every parameter of this configuration, in the order of the manual (SHOW POOL_STATUS, GET config).

@@ -163,6 +163,23 @@ inline constexpr CounterShm WorkerCountersShm::*kWorkerGauges[] = {
     &WorkerCountersShm::oldest_wait_us,
 };
 
+// What a worker sent to one node, and what came back. Totals, written by that worker only; they stay when it has died.
+inline constexpr size_t kRouteReasonSlots = 32;
+struct alignas(kCacheLineBytes) NodeCountersShm {
+    std::array<CounterShm, kRouteReasonSlots> routed{}; // by RouteReason (child/route_reason.h): one per Query or batch
+    // Statements, as pgpool counts them.
+    CounterShm selects{0};
+    CounterShm inserts{0};
+    CounterShm updates{0};
+    CounterShm deletes{0};
+    CounterShm ddl{0};
+    CounterShm others{0};
+    // ErrorResponses, by severity.
+    CounterShm panics{0};
+    CounterShm fatals{0};
+    CounterShm errors{0};
+};
+
 struct alignas(kCacheLineBytes) WorkerShm {
     // Written by the supervisor. `generation` grows with each replacement; a reference is (worker, generation).
     std::atomic<uint32_t> generation{0};
@@ -287,7 +304,7 @@ struct SharedStateSizes {
 
 // Where each table starts, in bytes from the beginning of the segment.
 struct SegmentLayout {
-    uint64_t nodes, workers, connections, cancel_keys, limit_keys, limit_shares, events, total;
+    uint64_t nodes, workers, node_counters, connections, cancel_keys, limit_keys, limit_shares, events, total;
 
     static constexpr SegmentLayout of(const SharedStateSizes &sizes) {
         SegmentLayout layout{};
@@ -299,6 +316,7 @@ struct SegmentLayout {
         };
         layout.nodes = place(uint64_t{sizes.nodes} * sizeof(NodeShm));
         layout.workers = place(uint64_t{sizes.workers} * sizeof(WorkerShm));
+        layout.node_counters = place(uint64_t{sizes.workers} * sizes.nodes * sizeof(NodeCountersShm));
         layout.connections = place(uint64_t{sizes.workers} * sizes.max_pool * sizeof(ConnectionSlotShm));
         layout.cancel_keys = place(uint64_t{sizes.workers} * cancel_row(sizes) * sizeof(std::atomic<uint64_t>));
         layout.limit_keys = place(sizeof(LimitKeysShm));

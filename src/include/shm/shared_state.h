@@ -70,6 +70,10 @@ class SharedState {
         return table<ConnectionSlotShm>(
             layout_.connections)[static_cast<uint64_t>(worker) * sizes_.max_pool + static_cast<uint64_t>(slot)];
     }
+    NodeCountersShm &node_counters(int worker, int node) const {
+        return table<NodeCountersShm>(
+            layout_.node_counters)[static_cast<uint64_t>(worker) * sizes_.nodes + static_cast<uint64_t>(node)];
+    }
     // Clients of all workers together.
     uint64_t clients_total() const;
     // Supervisor: before a worker is forked, and after it was reaped. begin_worker returns the new generation.
