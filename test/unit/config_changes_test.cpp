@@ -96,7 +96,12 @@ std::string other_value(const Parameter &parameter) {
         std::string operator()(const DurationType &) const { return "77s"; }
         std::string operator()(const TextType &) const { return "'other'"; }
         std::string operator()(const ListType &) const { return "'/other'"; }
-        std::string operator()(const ChoiceType &type) const { return std::string(type.words[1].text); }
+        std::string operator()(const ChoiceType &type) const {
+            return std::string(type.words[type.words[1].text == default_text ? 0 : 1].text);
+        }
+        std::string operator()(const BytesType &) const { return "77kB"; }
+        std::string operator()(const PatternsType &) const { return "'x.*'"; }
+        std::string operator()(const RedirectsType &) const { return "'x:standby(0.5)'"; }
         std::string operator()(const PoolModesType &) const { return "'x:session'"; }
         std::string operator()(const BackendFlagsType &) const { return "'ALWAYS_PRIMARY'"; }
         std::string_view default_text;
