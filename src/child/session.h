@@ -264,6 +264,7 @@ class Session final : public Endpoint {
     bool read_under_way() const { return reading_ && batch_left_ == 0; }
     bool read_can_go_elsewhere(ServerConnection &server) const;
     void run_on_primary(ServerConnection &server);
+    void leave_standby();
     void learn_refusal(std::string_view batch);
     void note_changes(const StatementRef &statement, std::string_view text);
     void note_completion(char status, bool quiet);

@@ -269,6 +269,15 @@ bool Session::read_can_go_elsewhere(ServerConnection &server) const {
     return reading_ ? guard != nullptr && guard->may_run_again() : batch_left_ > 0;
 }
 
+// It does not take the session's settings.
+void Session::leave_standby() {
+    ServerConnection *server = detach();
+    run_on_primary(*server);
+    server->mark_stale();
+    server->abandon();
+    go_on();
+}
+
 void Session::run_on_primary(ServerConnection &server) {
     constexpr uint8_t kAboutTheServer = kPausedForExchange | kPausedByServer | kPausedByQueue | kPausedForReady;
     pause_ &= static_cast<uint8_t>(~kAboutTheServer);

@@ -365,6 +365,10 @@ void Session::on_exchange_done(Purpose purpose, const Error *error, std::string_
     if (error != nullptr) {
         log_at(phase_ == Phase::login ? LogLevel::info : LogLevel::error, "session %u: %s: %s", index_,
                purpose == Purpose::probe ? "probe" : "settings", error->message.c_str());
+        if (phase_ == Phase::ready && batch_left_ > 0 && !reading_) {
+            leave_standby();
+            return;
+        }
         if (phase_ == Phase::login || purpose != Purpose::probe) {
             // At login the client asked for a setting that the server refuses. Later it is one that was accepted
             // before: going on without it would be worse than ending.
