@@ -89,7 +89,8 @@ class Session final : public Endpoint {
     bool searches_temp_schema() const;
     bool is_replication() const { return (pins_ & kPinnedByReplication) != 0; }
     std::string client_address() const;
-    const RouteSession &route_state() const { return route_; }
+    // As decide_route() takes it, for a statement that would come now.
+    RouteSession route_state();
 
     // Starts listening to the client.
     void start();
@@ -268,6 +269,10 @@ class Session final : public Endpoint {
     void learn_refusal(std::string_view batch);
     void note_changes(const StatementRef &statement, std::string_view text);
     void note_completion(char status, bool quiet);
+    void choose_single();
+    void count_statement_sent(const StatementRef &statement);
+    void note_tied();
+    Tie tie() const;
     void note_isolation();
     ServerConnection *detach();
 
@@ -363,6 +368,7 @@ class Session final : public Endpoint {
     bool reading_ = false;      // the lease is for one read, or batch of reads, on a standby
     bool run_again_ = false;    // the standby has refused it: as soon as the lease has ended
     bool primary_only_ = false; // what comes next is run again
+    bool route_counted_ = true; // routed_
     bool changes_ = false;      // something not proven a read was sent since the last transaction boundary
     bool in_block_ = false;     // and an explicit transaction is open on the server
 };

@@ -9,7 +9,9 @@
 #include "common/log.h"
 #include "common/random.h"
 
+#include <algorithm>
 #include <sys/socket.h>
+#include <utility>
 
 namespace pgbalancer {
 
@@ -314,6 +316,10 @@ void Session::authenticated() {
         waiting_since_ms_ = worker_.now_ms();
         return;
     }
+    const auto app_name =
+        std::ranges::find(startup.settings, "application_name", &std::pair<std::string, std::string>::first);
+    route_.redirect = worker_.preferences().target_for(
+        startup.user, startup.database, app_name != startup.settings.end() ? app_name->second : std::string());
     startup_ = worker_.parameters().intern(settings_of(startup));
     settings_ = startup_;
     if (mode == PoolMode::session) {

@@ -222,6 +222,8 @@ bool Session::on_query(std::string_view message) {
     barrier_ = barrier_ || (virtual_ == Virtual::deferred && !reading_);
     open_deferred_transaction();
     note_effects(statement, effects, text);
+    note_tied();
+    count_statement_sent(statement);
     if (unnamed_.statement) {
         unnamed_ = {};
     }
@@ -580,6 +582,7 @@ size_t Session::on_bind(MessageHeader header, std::string_view data) {
         return start_streaming(header, data, false);
     }
     note_effects(named->statement->statement(), effects, named->statement->text());
+    count_statement_sent(named->statement->statement());
     server_->expect(Reply::bind);
     begin_portal_ = begin_portal_ && portal_end > 0;
     if (name.empty() || named->materialised) {
@@ -733,6 +736,7 @@ bool Session::on_sync(std::string_view message) {
     if (!server_->copying_in()) {
         server_->stop_skipping();
         server_->expect(Reply::sync);
+        note_tied(); // the next batch
         barrier();
     }
     return true;

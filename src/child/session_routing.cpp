@@ -8,6 +8,7 @@
 #include "child/pool.h"
 #include "child/server_connection.h"
 #include "child/session.h"
+#include "child/statement_counts.h"
 #include "child/worker_process.h"
 #include "common/clock.h"
 
@@ -68,6 +69,9 @@ bool Session::ensure_server() {
         return true;
     }
     batch_left_ = 0; // the primary
+    routed_ = {.node = worker_.pools().primary(),
+               .reason = worker_.topology().any_standby() ? RouteReason::unreadable : RouteReason::single};
+    route_counted_ = false;
     return lease();
 }
 
@@ -80,6 +84,8 @@ bool Session::ensure_server_for_query(const StatementRef &statement, std::string
                 need.merge(unfit_batch());
             }
             choose_node(need, message.size());
+        } else {
+            choose_single();
         }
     }
     return lease_chosen(message);
@@ -95,6 +101,8 @@ bool Session::ensure_server_for_batch(std::string_view data) {
                 return false;
             }
             choose_node(need, bytes);
+        } else {
+            choose_single();
         }
     }
     return lease_chosen(data);
@@ -124,7 +132,53 @@ void Session::choose_node(const RoutingNeed &need, size_t bytes) {
         }
         note_route(route_, routed_, nodes);
     }
+    route_counted_ = false;
     batch_left_ = routed_.node != nodes.primary() ? static_cast<uint32_t>(bytes) : 0;
+}
+
+void Session::choose_single() {
+    routed_ = {.node = worker_.pools().primary(), .reason = RouteReason::single};
+    route_counted_ = false;
+}
+
+// A statement is about to be sent. Routes are counted once per Query or batch.
+void Session::count_statement_sent(const StatementRef &statement) {
+    NodeCountersShm &counters = worker_.shared().node_counters(worker_.index(), server_->node());
+    if (!std::exchange(route_counted_, true)) {
+        bump(counters.routed[static_cast<size_t>(routed_.reason)]);
+    }
+    count_statement(counters, statement->what());
+}
+
+// What comes next stays on the server connection.
+void Session::note_tied() {
+    if (server_ == nullptr || reading_ || !route_counted_) {
+        return;
+    }
+    if (worker_.topology().any_standby()) {
+        RouteSession tied;
+        tied.tie = tie();
+        routed_ = decide_route({}, tied, worker_.topology(), worker_.routing().how(), 0, 0);
+    }
+    route_counted_ = false;
+}
+
+Tie Session::tie() const {
+    if ((pins_ & kPinnedByMode) != 0) {
+        return Tie::session_mode;
+    }
+    if (pins_ != kNotPinned) {
+        return Tie::pinned;
+    }
+    return server_ != nullptr ? Tie::transaction : Tie::none;
+}
+
+RouteSession Session::route_state() {
+    note_isolation();
+    route_.tie = tie();
+    const RouteSession state = route_;
+    route_.tie = Tie::none;
+    return state;
 }
 
 // What the client's transaction is, or the next one would be, as far as no server knows of it.

@@ -439,6 +439,7 @@ void Session::on_command_complete(std::string_view tag) {
 void Session::on_error(const ServerReport &report) {
     batch_failed_ = true;
     bump(worker_.counters().errors);
+    bump(worker_.shared().node_counters(worker_.index(), server_->node()).errors);
     if (report.sqlstate == "26000" && report.message.find(kServerStatementPrefix) != std::string_view::npos &&
         report.message.find(kNoStatement) == std::string_view::npos) {
         server_->mark_stale(); // something removed our statements behind our back

@@ -42,8 +42,8 @@ Worker::Worker(WorkerContext context)
       server_scratch_(new char[kScratchBytes]),
       statements_(static_cast<size_t>(std::max(context_.config.statement_cache_size, 8))),
       no_settings_(parameters_.empty()), keys_(key_of(context_.login_key)), resolver_(loop_), cancels_(*this),
-      routing_(context_.config, rules_made_), dice_(random_u64()), pools_(*this, context_.config.max_pool),
-      acceptor_(*this, context_.listeners) {
+      routing_(context_.config, rules_made_), preferences_(context_.config), dice_(random_u64()),
+      pools_(*this, context_.config.max_pool), acceptor_(*this, context_.listeners) {
     read_clocks();
 }
 
@@ -287,6 +287,7 @@ void Worker::reload(const UniqueFd &text) {
         }
         (void)load_credentials(); // has said what is wrong
         routing_ = RoutingRules(context_.config, ++rules_made_);
+        preferences_ = RedirectPreferences(context_.config);
         topology_.refresh(shared(), context_.config, true);
         pools_.on_nodes_changed();
     }

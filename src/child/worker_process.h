@@ -11,6 +11,7 @@
 #include "child/parameter_set.h"
 #include "child/pool.h"
 #include "child/prepared_statement.h"
+#include "child/redirect_preference.h"
 #include "child/resolver.h"
 #include "child/routing_need.h"
 #include "child/session.h"
@@ -66,6 +67,7 @@ class Worker {
     // There may be a standby some time: sessions remember when they changed something.
     bool notes_changes() const { return topology_.size() > 1; }
     RouteDice &dice() { return dice_; }
+    const RedirectPreferences &preferences() const { return preferences_; }
 
     // Where recv() puts bytes; valid within one callback.
     static constexpr size_t kScratchBytes = 65536;
@@ -128,6 +130,7 @@ class Worker {
     Topology topology_;
     uint32_t rules_made_ = 1; // RoutingRules so far
     RoutingRules routing_;
+    RedirectPreferences preferences_;
     RouteDice dice_;
     Pools pools_;
     std::vector<std::unique_ptr<Session>> sessions_;
