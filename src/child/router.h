@@ -32,6 +32,7 @@ struct RoutingNeed {
 
     // A batch is one implicit transaction: it needs what any statement of it needs.
     void merge(const RoutingNeed &other);
+    bool operator==(const RoutingNeed &) const = default;
 };
 
 // What ties a session to the server connection it has.
