@@ -148,6 +148,26 @@ void a_difference_is_what_must_be_said(void **) {
     assert_string_equal(reading.c_str(), "RESET \"standard_conforming_strings\";\nSET client_encoding = 'LATIN1'");
 }
 
+void the_isolation_of_transactions_shows(void **) {
+    ParameterSetTable table;
+    const auto isolation = [&table](const char *statement) {
+        return table.intern({{"default_transaction_isolation", statement}})->default_isolation();
+    };
+    assert_true(table.empty()->default_isolation() == TransactionIsolation::unspecified);
+    assert_true(isolation("SET default_transaction_isolation = 'Read Committed'") ==
+                TransactionIsolation::read_committed);
+    assert_true(isolation("SET default_transaction_isolation TO \"read uncommitted\"") ==
+                TransactionIsolation::read_committed);
+    assert_true(isolation("set DEFAULT_TRANSACTION_ISOLATION to 'repeatable read'") ==
+                TransactionIsolation::repeatable_read);
+    assert_true(isolation("SET default_transaction_isolation = serializable") == TransactionIsolation::serializable);
+    // Where it is not clear, the highest.
+    assert_true(isolation("SET default_transaction_isolation = U&'s!0065rializable' UESCAPE '!'") ==
+                TransactionIsolation::serializable);
+    assert_true(isolation("SET default_transaction_isolation = serializable -- not committed") ==
+                TransactionIsolation::serializable);
+}
+
 } // namespace
 
 int main() {
@@ -158,6 +178,7 @@ int main() {
         cmocka_unit_test(sets_are_made_from_others),
         cmocka_unit_test(text_is_quoted),
         cmocka_unit_test(a_difference_is_what_must_be_said),
+        cmocka_unit_test(the_isolation_of_transactions_shows),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
