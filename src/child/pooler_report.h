@@ -1,6 +1,6 @@
 // pooler_report.h: what the SHOW POOL_… commands tell, one function each, in the order of their columns.
 //
-// Read from shared memory and this worker's configuration; nothing is kept.
+// Read from shared memory, this worker's configuration and the session that asks; nothing is kept.
 #pragma once
 
 #include "shm/layout.h"
@@ -14,6 +14,7 @@
 
 namespace pgbalancer {
 
+class Session;
 class Worker;
 
 using PoolerRow = std::vector<std::optional<std::string>>; // nothing is NULL
@@ -21,7 +22,8 @@ using PoolerRows = std::vector<PoolerRow>;
 
 struct PoolerReport {
     std::span<const std::string_view> columns;
-    PoolerRows (*rows)(Worker &worker);
+    // `text`: the command, of EXPLAIN ROUTE the statement.
+    PoolerRows (*rows)(Session &session, std::string_view text);
 };
 
 extern const PoolerReport kNodesReport;
@@ -30,6 +32,12 @@ extern const PoolerReport kProcessesReport;
 extern const PoolerReport kPoolsReport;
 extern const PoolerReport kStatusReport;
 extern const PoolerReport kVersionReport;
+extern const PoolerReport kRoutesReport;
+extern const PoolerReport kBackendStatsReport;
+extern const PoolerReport kExplainRouteReport;
+
+std::string status_text(NodeStatus status);
+std::string role_text(NodeRole role);
 
 // Wall clock; empty for 0.
 std::string time_text(int64_t us);

@@ -1,5 +1,6 @@
 // SHOW POOL_PROCESSES and POOL_POOLS: the workers and their server connections.
 #include "child/pooler_report.h"
+#include "child/session.h"
 #include "child/worker_process.h"
 
 namespace pgbalancer {
@@ -45,8 +46,8 @@ constexpr std::string_view kProcessColumns[] = {"pool_pid",        "start_time",
                                                 "application_name"};
 
 // A row for every server connection, and one for a worker that has none.
-PoolerRows process_rows(Worker &worker) {
-    SharedState &shared = worker.shared();
+PoolerRows process_rows(Session &session, std::string_view) {
+    SharedState &shared = session.worker().shared();
     PoolerRows rows;
     for (int w = 0; w < shared.worker_count(); w++) {
         const WorkerText process(shared.worker(w));
@@ -96,8 +97,8 @@ constexpr std::string_view kPoolColumns[] = {"pool_pid",
 constexpr uint64_t kMostUnusedSlots = 10000;
 
 // A row for every slot, so that they can be counted as pgpool's are.
-PoolerRows pool_rows(Worker &worker) {
-    SharedState &shared = worker.shared();
+PoolerRows pool_rows(Session &session, std::string_view) {
+    SharedState &shared = session.worker().shared();
     const uint32_t slots = shared.sizes().max_pool;
     const bool show_unused = uint64_t{shared.sizes().workers} * slots <= kMostUnusedSlots;
     PoolerRows rows;

@@ -1,5 +1,6 @@
 // SHOW POOL_NODES and POOL_HEALTH_CHECK_STATS: the servers.
 #include "child/pooler_report.h"
+#include "child/session.h"
 #include "child/worker_process.h"
 #include "common/clock.h"
 
@@ -7,8 +8,6 @@
 #include <cstdio>
 
 namespace pgbalancer {
-
-namespace {
 
 std::string status_text(NodeStatus status) {
     switch (status) {
@@ -28,6 +27,8 @@ std::string role_text(NodeRole role) {
     }
     return {};
 }
+
+namespace {
 
 // As the server itself was seen last, whatever it is used for.
 std::string seen_status_text(const NodeObservation &seen) {
@@ -109,7 +110,18 @@ ReplicationText replication_text(const NodePosition &node, const NodePosition &p
     return text;
 }
 
-PoolerRows node_rows(Worker &worker) {
+// Of all workers.
+uint64_t selects_of(const SharedState &shared, int node) {
+    uint64_t count = 0;
+    for (int worker = 0; worker < shared.worker_count(); worker++) {
+        count += shared.node_counters(worker, node).selects.load(std::memory_order_relaxed);
+    }
+    return count;
+}
+
+PoolerRows node_rows(Session &session, std::string_view) {
+    Worker &worker = session.worker();
+    const int chosen = session.route_state().chosen;
     const std::vector<KnownNode> nodes = read_nodes(worker.shared());
     const int primary = worker.shared().primary_node();
     NodePosition primary_position;
@@ -128,11 +140,11 @@ PoolerRows node_rows(Worker &worker) {
         const ReplicationText replication = static_cast<int>(i) == primary
                                                 ? ReplicationText{.bytes = "0", .seconds = "0", .staleness = "0"}
                                                 : replication_text(position, primary_position);
-        // Every statement goes to the primary: nothing is balanced, and nothing counted for it.
         rows.push_back({std::to_string(node.id), std::string(node.hostname.view()), std::to_string(node.port),
                         status_text(node.status), seen_status_text(nodes[i].seen),
                         decimal_text(weights == 0 ? 0 : node.weight / weights, 6), role_text(node.role),
-                        seen_role_text(nodes[i].seen), "0", "false", replication.bytes,
+                        seen_role_text(nodes[i].seen), std::to_string(selects_of(worker.shared(), static_cast<int>(i))),
+                        static_cast<int>(i) == chosen ? "true" : "false", replication.bytes,
                         std::string(position.replication_state.view()),
                         std::string(position.replication_sync_state.view()), time_text(node.last_status_change_us),
                         replication.seconds, replication.staleness});
@@ -162,9 +174,9 @@ constexpr std::string_view kHealthCheckColumns[] = {"node_id",
                                                     "last_failed_health_check"};
 
 // Durations are milliseconds, of checks that succeeded. No check is ever skipped.
-PoolerRows health_check_rows(Worker &worker) {
+PoolerRows health_check_rows(Session &session, std::string_view) {
     PoolerRows rows;
-    for (const KnownNode &known : read_nodes(worker.shared())) {
+    for (const KnownNode &known : read_nodes(session.worker().shared())) {
         const NodeSnapshot &node = known.snapshot;
         const NodeObservation &seen = known.seen;
         rows.push_back({std::to_string(node.id),

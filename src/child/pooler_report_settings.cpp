@@ -1,5 +1,6 @@
 // SHOW POOL_STATUS and POOL_VERSION: what pgbalancer was told to do, and which pgbalancer it is.
 #include "child/pooler_report.h"
+#include "child/session.h"
 #include "child/worker_process.h"
 #include "config/config_loader.h"
 
@@ -16,9 +17,9 @@ namespace {
 
 constexpr std::string_view kStatusColumns[] = {"item", "value", "description"};
 
-PoolerRows status_rows(Worker &worker) {
+PoolerRows status_rows(Session &session, std::string_view) {
     PoolerRows rows;
-    for (ParameterStatus &parameter : describe_parameters(worker.config())) {
+    for (ParameterStatus &parameter : describe_parameters(session.worker().config())) {
         rows.push_back({std::move(parameter.name), std::move(parameter.value), std::string(parameter.help)});
     }
     return rows;
@@ -27,7 +28,7 @@ PoolerRows status_rows(Worker &worker) {
 constexpr std::string_view kVersionColumns[] = {"pool_version"};
 
 // The number comes first, as pgpool's exporter wants it.
-PoolerRows version_rows(Worker &) { return {{PGBALANCER_VERSION " (pgbalancer)"}}; }
+PoolerRows version_rows(Session &, std::string_view) { return {{PGBALANCER_VERSION " (pgbalancer)"}}; }
 
 } // namespace
 

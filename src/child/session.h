@@ -62,6 +62,7 @@ class Session final : public Endpoint {
     Session(Worker &worker, UniqueFd fd, uint32_t index, std::unique_ptr<LoginState> login);
     ~Session();
 
+    Worker &worker() { return worker_; }
     uint32_t index() const { return index_; }
     // Unlike the index never used again; not 0.
     uint64_t identity() const { return identity_; }
@@ -91,6 +92,7 @@ class Session final : public Endpoint {
     std::string client_address() const;
     // As decide_route() takes it, for a statement that would come now.
     RouteSession route_state();
+    LexRules lex_rules() const { return lex_rules_; }
 
     // Starts listening to the client.
     void start();
@@ -302,7 +304,6 @@ class Session final : public Endpoint {
     void apply_probe();
     void release_ready();
     void reply(std::string_view bytes);
-    LexRules lex_rules() const { return lex_rules_; }
     void report_changes();
     void set_pins(uint16_t pins);
 

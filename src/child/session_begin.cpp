@@ -105,7 +105,7 @@ bool Session::may_be_virtual_batch(std::string_view parse) const {
     FieldReader fields(parse.substr(kHeaderBytes));
     (void)fields.string();
     const std::string_view text = fields.rest(); // and whatever follows it: its beginning matters
-    return may_be_begin(text) || may_be_show(text) || (!named_.empty() && may_be_deallocate(text));
+    return may_be_begin(text) || may_be_pooler_command(text) || (!named_.empty() && may_be_deallocate(text));
 }
 
 // The statement that this DEALLOCATE ends, if no server connection has it under the client's name: then none needs to
@@ -205,14 +205,14 @@ size_t Session::on_virtual_batch(std::string_view data, bool &wait) {
             const std::string_view name = fields.string();
             if (what == 'S' && pooler_command && parsed && !bound && name == parsed_name) {
                 out.append({'t', 0, 0, 0, 6, 0, 0});
-                answer_pooler_command(parsed->text(), worker_).append_description(out);
+                answer_pooler_command(parsed->text(), *this).append_description(out);
                 break;
             }
             if (!bound || executed || what != 'P' || !name.empty()) {
                 return 0;
             }
             if (pooler_command) {
-                answer_pooler_command(bound->text(), worker_).append_description(out);
+                answer_pooler_command(bound->text(), *this).append_description(out);
             } else {
                 out.append({'n', 0, 0, 0, 4});
             }
@@ -234,7 +234,7 @@ size_t Session::on_virtual_batch(std::string_view data, bool &wait) {
             std::string answer;
             if (pooler_command) {
                 if (executed) {
-                    answer_pooler_command(bound->text(), worker_).append_rows(answer);
+                    answer_pooler_command(bound->text(), *this).append_rows(answer);
                 }
             } else if (deallocated != nullptr) {
                 named_.remove(deallocated->name);

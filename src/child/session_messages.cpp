@@ -244,7 +244,7 @@ bool Session::on_local_command(std::string_view text) {
     if (!is_pooler_command(text)) {
         return false;
     }
-    const PoolerAnswer answer = answer_pooler_command(text, worker_);
+    const PoolerAnswer answer = answer_pooler_command(text, *this);
     std::string out;
     answer.append_description(out);
     answer.append_rows(out);

@@ -7,10 +7,13 @@
 namespace pgbalancer {
 
 inline void count_statement(NodeCountersShm &counters, const Classification &what) {
-    switch (what.kind) {
-    case StatementKind::read: bump(counters.selects); break;
-    case StatementKind::ddl: bump(counters.ddl); break;
-    default: bump(what.only_queries ? counters.selects : counters.others); break;
+    switch (what.verb) {
+    case StatementVerb::select: bump(counters.selects); break;
+    case StatementVerb::insert: bump(counters.inserts); break;
+    case StatementVerb::update: bump(counters.updates); break;
+    case StatementVerb::delete_: bump(counters.deletes); break;
+    case StatementVerb::ddl: bump(counters.ddl); break;
+    case StatementVerb::other: bump(counters.others); break;
     }
 }
 

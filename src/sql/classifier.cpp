@@ -383,6 +383,19 @@ void StatementClassifier::statement(const PgQuery__Node &node) {
     }
 }
 
+StatementVerb verb_of(const PgQuery__Node &node, StatementKind kind) {
+    if (kind == StatementKind::ddl) {
+        return StatementVerb::ddl;
+    }
+    switch (node.node_case) {
+    case PG_QUERY__NODE__NODE_SELECT_STMT: return StatementVerb::select;
+    case PG_QUERY__NODE__NODE_INSERT_STMT: return StatementVerb::insert;
+    case PG_QUERY__NODE__NODE_UPDATE_STMT: return StatementVerb::update;
+    case PG_QUERY__NODE__NODE_DELETE_STMT: return StatementVerb::delete_;
+    default: return StatementVerb::other;
+    }
+}
+
 // Whether a statement's outcome is the same whatever the settings are.
 bool ignores_settings(StatementKind kind) {
     switch (kind) {
@@ -450,6 +463,7 @@ Classification classify_canonical(const CanonicalText &canonical) {
             const bool after_reset = (what.effects & kResets) != 0;
             classifier.statement(*raw->stmt);
             what.only_queries = what.only_queries && classifier.was_query();
+            what.verb = verb_of(*raw->stmt, what.kind);
             if (after_reset && !ignores_settings(what.kind)) {
                 what.effects |= kResetsInside;
             }
@@ -460,6 +474,7 @@ Classification classify_canonical(const CanonicalText &canonical) {
         what.name.clear();
         what.access = TransactionAccess::unspecified;
         what.isolation = TransactionIsolation::unspecified;
+        what.verb = StatementVerb::other;
     }
     tidy(what);
     return what;

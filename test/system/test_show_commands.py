@@ -23,6 +23,11 @@ COLUMNS = {
         " client_connection_time client_disconnection_time client_idle_duration majorversion minorversion pool_counter"
         " pool_backendpid pool_connected status"
     ),
+    "POOL_BACKEND_STATS": (
+        "node_id hostname port status role select_cnt insert_cnt update_cnt delete_cnt ddl_cnt other_cnt panic_cnt fatal_cnt"
+        " error_cnt"
+    ),
+    "POOL_ROUTES": "node_id hostname port role reason count",
     "POOL_STATUS": "item value description",
     "POOL_VERSION": "pool_version",
 }
@@ -32,6 +37,7 @@ COLUMNS = {
 def test_columns_are_pgpools_in_its_order(balancer, dbname, command):
     expected = COLUMNS[command].split()
     with balancer.connect(dbname=dbname) as connection:
+        connection.execute("SELECT 1")
         cursor = connection.execute(f"SHOW {command}")
         names = [column.name for column in cursor.description]
         assert names[: len(expected)] == expected
@@ -90,6 +96,48 @@ def test_nodes_and_their_checks(make_balancer, cluster):
     assert bad["last_failed_health_check"] == bad["last_health_check"] and not bad["last_successful_health_check"]
     (connection,) = [row for row in balancer.show("POOL_PROCESSES") if row["database"]][:1]
     assert connection["backend_id"] == "3"
+
+
+def test_statements_are_counted_by_kind(make_balancer, dbname):
+    balancer = make_balancer(num_init_children=2)
+    before = balancer.show("POOL_BACKEND_STATS")[0]
+    with balancer.connect(dbname=dbname) as connection:
+        connection.execute("CREATE TABLE t (n int)")
+        connection.execute("INSERT INTO t VALUES (1), (2)")
+        connection.execute("UPDATE t SET n = 3 WHERE n = %s", [1], prepare=True)
+        connection.execute("UPDATE t SET n = 3 WHERE n = %s", [2], prepare=True)
+        connection.execute("DELETE FROM t")
+        for _ in range(3):
+            connection.execute("SELECT * FROM t")
+        connection.execute("SELECT %s::int", [1])
+        connection.execute("SET work_mem = '1MB'")
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            connection.execute("SELECT 1/0")
+    after = balancer.show("POOL_BACKEND_STATS")[0]
+    counted = {name: int(after[name]) - int(before[name]) for name in after if name.endswith("_cnt")}
+    assert counted.pop("other_cnt") >= 1
+    assert counted == {"select_cnt": 5, "insert_cnt": 1, "update_cnt": 2, "delete_cnt": 1, "ddl_cnt": 1,
+                       "panic_cnt": 0, "fatal_cnt": 0, "error_cnt": 1}  # fmt: skip
+    assert balancer.show("POOL_NODES")[0]["select_cnt"] == after["select_cnt"]
+    (route,) = balancer.show("POOL_ROUTES")
+    assert (route["node_id"], route["role"], route["reason"]) == ("0", "primary", "no standby")
+    assert int(route["count"]) >= 11
+
+
+def test_explain_route_on_one_node(balancer, dbname):
+    with balancer.connect(dbname=dbname) as connection:
+        cursor = connection.execute("explain  Route\tSELECT 1")
+        assert [column.name for column in cursor.description] == ["node_id", "hostname", "port", "role", "reason"]
+        assert cursor.statusmessage == "EXPLAIN"
+        assert cursor.fetchone() == ("0", "127.0.0.1", str(balancer.settings["backend_port0"]), "primary", "no standby")
+        assert connection.execute("EXPLAIN ROUTE INSERT INTO t VALUES (1)", prepare=True).fetchone()[4] == "no standby"
+        with connection.transaction():
+            connection.execute("CREATE TABLE t (n int)")
+            assert connection.execute("EXPLAIN ROUTE SELECT 1").fetchone()[4] == "in transaction"
+        connection.execute("LISTEN a")
+        assert connection.execute("EXPLAIN ROUTE SELECT 1").fetchone()[4] == "pinned"
+        with pytest.raises(psycopg.errors.SyntaxError):
+            connection.execute("EXPLAIN ROUTES SELECT 1")
 
 
 def test_pools_have_a_row_for_every_slot(make_balancer, dbname):

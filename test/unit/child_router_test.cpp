@@ -65,11 +65,11 @@ void the_table_holds(void **) {
     load_facts(known);
     const CatalogFacts unknown(2);
     StatementCache cache(4096);
-    const std::vector<RoutingRow> rows = routing_rows();
+    const RoutingTable table = routing_table();
     int wrong = 0;
     uint32_t number = 0;
-    for (const RoutingRow &row : rows) {
-        const RowSession session = session_of(row);
+    for (const RoutingRow &row : table.rows) {
+        const RowSession session = session_of(table, row);
         const RowConfiguration how = configuration_of(row, session.nodes_changed);
         if (!session.understood || !how.config) {
             printf("routing.tsv:%d: not understood\n", row.line);
@@ -95,7 +95,7 @@ void the_table_holds(void **) {
             wrong++;
         }
     }
-    assert_true(rows.size() >= 400);
+    assert_true(table.rows.size() >= 400);
     assert_int_equal(wrong, 0);
 }
 
@@ -325,7 +325,7 @@ void needs_survive_being_remembered(void **) {
     StatementCache cache(4096);
     const RoutingRules rules(Config{}, 1);
     int wrong = 0;
-    for (const RoutingRow &row : routing_rows()) {
+    for (const RoutingRow &row : routing_table().rows) {
         for (const std::string &text : row.statements) {
             const StatementRef statement = cache.classify(text, {});
             const RoutingNeed once = rules.need_of(*statement, facts, text);

@@ -1,6 +1,6 @@
 // routing_table.h: the rows of test/support/routing.tsv, and what their words mean.
 //
-// Session: `begin…` a deferred BEGIN (kBegins); `default-…` default_transaction_isolation; `open`, `pinned`,
+// Session: `begin…` a deferred BEGIN; `default-…` default_transaction_isolation; `open`, `pinned`,
 // `session-mode` what ties it; `wrote` once, long ago; `wrote-in-transaction` likewise; `mark=T`, `seen=T`
 // (RouteSession); `wrote-now` = `wrote mark=5000`; `others-mark=T` somebody else's write, `others-wrote-now` at 5000;
 // `chosen=N` the node chosen before; `nodes-changed` since then; `redirect=X(ratio)`.
@@ -35,6 +35,11 @@ struct RoutingRow {
     std::string reason;
 };
 
+struct RoutingTable {
+    std::map<std::string, std::string> begins;
+    std::vector<RoutingRow> rows;
+};
+
 inline std::vector<std::string> split(std::string_view text, std::string_view separator) {
     std::vector<std::string> parts;
     for (size_t end = 0; end != std::string_view::npos;) {
@@ -49,21 +54,25 @@ inline std::filesystem::path support_file(const char *name) {
     return std::filesystem::path(__FILE__).parent_path().parent_path() / "support" / name;
 }
 
-inline std::vector<RoutingRow> routing_rows() {
+inline RoutingTable routing_table() {
     std::ifstream file(support_file("routing.tsv"));
-    std::vector<RoutingRow> rows;
+    RoutingTable table;
     std::string line;
     for (int number = 1; std::getline(file, line); number++) {
         if (line.empty() || line.starts_with("# ")) {
             continue;
         }
         const std::vector<std::string> columns = split(line, "\t");
+        if (columns.size() == 2 && line.starts_with('@')) {
+            table.begins[columns[0].substr(1)] = columns[1];
+            continue;
+        }
         if (columns.size() != 5) {
             return {}; // no test passes with an empty table
         }
-        rows.push_back({number, split(columns[0], " ¦ "), columns[1], columns[2], columns[3], columns[4]});
+        table.rows.push_back({number, split(columns[0], " ¦ "), columns[1], columns[2], columns[3], columns[4]});
     }
-    return rows;
+    return table;
 }
 
 inline void load_facts(CatalogFacts &facts) {
@@ -76,20 +85,6 @@ inline void load_facts(CatalogFacts &facts) {
     }
     facts.finish();
 }
-
-inline const std::map<std::string, const char *> kBegins = {
-    {"begin", "BEGIN"},
-    {"begin-ro", "BEGIN READ ONLY"},
-    {"begin-rw", "BEGIN READ WRITE"},
-    {"begin-rc", "BEGIN ISOLATION LEVEL READ COMMITTED"},
-    {"begin-ru", "START TRANSACTION ISOLATION LEVEL READ UNCOMMITTED"},
-    {"begin-rr", "BEGIN ISOLATION LEVEL REPEATABLE READ"},
-    {"begin-ser", "BEGIN ISOLATION LEVEL SERIALIZABLE"},
-    {"begin-ro-rc", "BEGIN TRANSACTION READ ONLY, ISOLATION LEVEL READ COMMITTED"},
-    {"begin-ro-rr", "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"},
-    {"begin-ro-ser", "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"},
-    {"begin-ser-ro-deferrable", "BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE"},
-};
 
 // The words of one column, as name and value.
 inline std::vector<std::pair<std::string, std::string>> words_of(const std::string &column) {
@@ -121,13 +116,13 @@ inline RedirectTarget redirect_of(const std::string &text) {
     return target;
 }
 
-inline RowSession session_of(const RoutingRow &row) {
+inline RowSession session_of(const RoutingTable &table, const RoutingRow &row) {
     RowSession session;
     RouteSession &route = session.route;
     constexpr int64_t kNow = 5000;
-    const char *begin = nullptr;
+    std::string begin;
     for (const auto &[name, value] : words_of(row.session)) {
-        if (const auto found = kBegins.find(name); found != kBegins.end()) {
+        if (const auto found = table.begins.find(name); found != table.begins.end()) {
             begin = found->second;
         } else if (name == "default-rr" || name == "default-ser") {
             route.isolation = name == "default-rr" ? DefaultIsolation::repeatable_read : DefaultIsolation::serializable;
@@ -157,7 +152,7 @@ inline RowSession session_of(const RoutingRow &row) {
             session.understood = false;
         }
     }
-    if (begin != nullptr) {
+    if (!begin.empty()) {
         StatementCache cache(8);
         route.announced = announced_by(cache.classify(begin, {})->what(), route.isolation);
     }

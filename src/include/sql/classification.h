@@ -47,6 +47,9 @@ enum class StatementKind : uint8_t {
     ddl,
 };
 
+// The command of a text that is one statement, for statistics.
+enum class StatementVerb : uint8_t { other, select, insert, update, delete_, ddl };
+
 // What a text does besides, as a union over its statements (also those inside CTEs, EXPLAIN ANALYZE,
 // PREPARE and the like).
 enum Effect : uint32_t {
@@ -136,6 +139,7 @@ struct Classification {
     // Every statement of the text is a query that itself writes nothing: SELECT, VALUES, COPY TO STDOUT, EXPLAIN. What
     // it calls may, and `effects` say so.
     bool only_queries = false;
+    StatementVerb verb = StatementVerb::other;
     bool writes_relations = false; // INSERT/UPDATE/DELETE/MERGE/COPY FROM/TRUNCATE: triggers of `relations` fire
 };
 
