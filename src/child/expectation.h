@@ -38,6 +38,7 @@ enum class Purpose : uint8_t {
     probe,    // looking for session state after an opaque statement
     cleanup,  // ROLLBACK, DISCARD ALL: no session any more
     facts,    // reading catalog facts
+    defaults, // reading what the pool's sessions start with
 };
 
 struct Expectation {

@@ -49,16 +49,6 @@ bool equal(const std::vector<ParameterSet::SharedEntry> &kept, const ParameterSe
 
 constexpr std::string_view kSetConfig = "SELECT pg_catalog.set_config(";
 
-// Of the text of a SET.
-TransactionIsolation isolation_in(const std::string &statement) {
-    if (strcasestr(statement.c_str(), "repeatable") != nullptr) {
-        return TransactionIsolation::repeatable_read;
-    }
-    const bool committed =
-        strcasestr(statement.c_str(), "committed") != nullptr && strcasestr(statement.c_str(), "serial") == nullptr;
-    return committed ? TransactionIsolation::read_committed : TransactionIsolation::serializable;
-}
-
 } // namespace
 
 ParameterSet::Entries ParameterSet::copy() const {
@@ -111,6 +101,16 @@ void ParameterSetTable::release(const std::string &text) {
     }
 }
 
+TransactionIsolation isolation_named(std::string_view text) {
+    const std::string words(text);
+    const auto names = [&words](const char *word) { return strcasestr(words.c_str(), word) != nullptr; };
+    if (names("repeatable")) {
+        return TransactionIsolation::repeatable_read;
+    }
+    return names("committed") && !names("serial") ? TransactionIsolation::read_committed
+                                                  : TransactionIsolation::serializable;
+}
+
 ParameterSetRef ParameterSetTable::intern(ParameterSet::Entries entries) {
     std::stable_sort(entries.begin(), entries.end(), [](const auto &a, const auto &b) { return a.name < b.name; });
     ParameterSet::Entries unique;
@@ -138,7 +138,7 @@ ParameterSetRef ParameterSetTable::intern(ParameterSet::Entries entries) {
             set->meaning_.append(name).append(1, '\0').append(set->entries_.back().value).append(1, '\0');
         }
         if (name == "default_transaction_isolation") {
-            set->default_isolation_ = isolation_in(set->entries_.back().value);
+            set->default_isolation_ = isolation_named(set->entries_.back().value);
         }
     }
     set->hash_ = hash;

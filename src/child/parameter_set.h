@@ -40,7 +40,7 @@ class ParameterSet {
     // Of settings: those that decide what a statement means when it is parsed (which names and literals in it stand for
     // what), as one text that is the same for sets that agree in them.
     const std::string &meaning() const { return meaning_; }
-    // Of settings: default_transaction_isolation, the highest level that its statement may mean; unspecified: not set.
+    // Of settings: default_transaction_isolation; unspecified: not among them.
     TransactionIsolation default_isolation() const { return default_isolation_; }
 
   private:
@@ -112,6 +112,10 @@ class ParameterSetTable {
 };
 
 // -- Settings as SQL.
+
+// The level that a value of default_transaction_isolation, or a statement that sets it, names; where that is not clear,
+// the highest.
+TransactionIsolation isolation_named(std::string_view text);
 
 std::string quote_literal(std::string_view text);
 std::string quote_setting_name(std::string_view name);

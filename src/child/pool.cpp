@@ -62,6 +62,13 @@ ParameterSetRef Pool::told_for(const ParameterSetRef &startup) const {
     return {};
 }
 
+void Pool::take_default_isolation(const ServerConnection &from, std::string_view value) {
+    if (asked_ == &from) {
+        asked_ = nullptr;
+        default_isolation_ = isolation_named(value);
+    }
+}
+
 void Pool::remember_told(const ParameterSetRef &startup, const ParameterSetRef &told) {
     for (Told &known : told_) {
         if (known.startup == startup) {
@@ -357,6 +364,9 @@ void Pools::give_back(ServerConnection &server) {
         open_for(lane);
         return;
     }
+    if (ask_for_defaults(server)) {
+        return;
+    }
     use_idle_for_facts(server);
     if (server.state() != ServerConnection::State::idle) {
         return;
@@ -439,6 +449,20 @@ bool Pools::serve(Lane &hungry, Lane &released) {
     return false;
 }
 
+// Once per pool, and only where it matters: whether reads may go to standbys depends on it.
+bool Pools::ask_for_defaults(ServerConnection &server) {
+    Pool &pool = server.pool();
+    if (pool.default_isolation_ != TransactionIsolation::unspecified || pool.asked_ != nullptr ||
+        !worker_.notes_changes() || server.node() != primary_ ||
+        server.settings()->find("default_transaction_isolation") != nullptr) {
+        return false;
+    }
+    pool.asked_ = &server;
+    server.send_internal_query("SHOW default_transaction_isolation", Purpose::defaults);
+    worker_.to_servers().flush();
+    return true;
+}
+
 void Pools::use_idle_for_facts(ServerConnection &server) {
     Database &known = server.pool().known();
     // A standby's catalog may be behind.
@@ -463,6 +487,9 @@ void Pools::use_idle_for_facts(ServerConnection &server) {
 void Pools::on_closed(ServerConnection &server) {
     Lane &lane = lane_of(server);
     erase_one(lane.idle, &server);
+    if (server.pool().asked_ == &server) {
+        server.pool().asked_ = nullptr;
+    }
     const auto slot = static_cast<size_t>(server.slot());
     if (slots_[slot].get() == &server) {
         graveyard_.push_back(std::move(slots_[slot]));
@@ -495,8 +522,33 @@ void Pools::tick(int64_t now_ms) {
             fail_late_waiters(lane, now_ms);
         }
     });
+    want_outdated_facts();
     forget_unused();
     count();
+}
+
+// After relcache_expire, also where nothing but reads goes by.
+void Pools::want_outdated_facts() {
+    const auto expire = worker_.config().relcache_expire.count();
+    if (expire == 0 || primary_ < 0) {
+        return;
+    }
+    for (const auto &[key, pool] : pools_) {
+        Database &known = pool->known_;
+        Lane &lane = pool->lane(primary_);
+        if (!known.facts.loaded() || worker_.now_ms() - known.facts_ms <= expire) {
+            continue;
+        }
+        known.facts_wanted = true;
+        if (!lane.idle.empty() && !known.facts_loading) {
+            ServerConnection &server = *lane.idle.back();
+            use_idle_for_facts(server);
+            if (server.state() != ServerConnection::State::idle) {
+                lane.idle.pop_back();
+            }
+        }
+    }
+    worker_.to_servers().flush();
 }
 
 // Nobody who has waited for connect_timeout while no connection could be made waits longer.
@@ -554,6 +606,20 @@ void Pools::on_nodes_changed() {
     });
     std::ranges::stable_sort(waiters, {}, &Session::waiting_since_ms);
     send_elsewhere(waiters);
+    end_hopeless_reads();
+}
+
+// Reads under way on a node that is none for reads any more: it may never answer, and the primary will.
+void Pools::end_hopeless_reads() {
+    for (const auto &slot : slots_) {
+        ServerConnection *server = slot.get();
+        if (server != nullptr && !serves(server->node()) && server->read_guard() != nullptr &&
+            server->read_guard()->may_run_again()) {
+            server->close();
+        }
+    }
+    worker_.to_servers().flush();
+    worker_.to_clients().flush();
 }
 
 // The primary, or a standby that may be given reads. The last known primary is waited for.
@@ -577,6 +643,8 @@ void Pools::send_elsewhere(std::vector<Session *> &waiters) {
 void Pools::recycle() {
     for (const auto &[key, pool] : pools_) {
         pool->told_.clear();
+        pool->default_isolation_ = TransactionIsolation::unspecified;
+        pool->asked_ = nullptr;
     }
     for (const auto &server : slots_) {
         if (server != nullptr) {

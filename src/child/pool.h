@@ -12,6 +12,7 @@
 #include "child/server_connection.h"
 #include "config/config.h"
 #include "sql/catalog_facts.h"
+#include "sql/classification.h"
 
 #include <cstdint>
 #include <deque>
@@ -76,6 +77,10 @@ class Pool {
     void not_plain() { plain_ = false; }
     bool asks_sequences() const { return asks_sequences_; }
     void note_sequence_question() { asks_sequences_ = true; }
+    // default_transaction_isolation as its sessions start with it, by role, database and server: what the primary says.
+    // Unspecified: not known yet.
+    TransactionIsolation default_isolation() const { return default_isolation_; }
+    void take_default_isolation(const ServerConnection &from, std::string_view value);
     void remember_told(const ParameterSetRef &startup, const ParameterSetRef &told);
 
   private:
@@ -94,6 +99,8 @@ class Pool {
     Database &known_;
     std::vector<Lane> lanes_; // by node, and one more for node -1
     std::vector<Told> told_;
+    TransactionIsolation default_isolation_ = TransactionIsolation::unspecified;
+    const ServerConnection *asked_ = nullptr; // for it
     int sessions_ = 0;
     // No connection differs from another: no custom settings, no sequences moved, none born with settings or wanted so.
     bool plain_ = true;
@@ -153,12 +160,15 @@ class Pools {
     bool serve(Lane &hungry, Lane &released);
     bool serve_other(Lane &released);
     bool serves(int node) const;
+    void end_hopeless_reads();
     void send_elsewhere(std::vector<Session *> &waiters);
     void fail_waiters(Lane &lane, std::string_view report_body, const ParameterSetRef &birth);
     void fail_late_waiters(Lane &lane, int64_t now_ms);
     void give_to(ServerConnection &server, Lane &lane);
     size_t choose_waiter(const Lane &lane, const ServerConnection &server) const;
+    bool ask_for_defaults(ServerConnection &server);
     void use_idle_for_facts(ServerConnection &server);
+    void want_outdated_facts();
     size_t choose_idle(const Lane &lane, const Session &session) const;
     template <class Visit> void for_each_lane(Visit visit) {
         for (const auto &[key, pool] : pools_) {

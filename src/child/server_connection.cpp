@@ -371,6 +371,9 @@ void ServerConnection::send_internal_query(std::string_view sql, Purpose purpose
     internal_failed_ = false;
     if (purpose == Purpose::probe) {
         probe_ = {};
+    } else if (purpose == Purpose::defaults) {
+        state_ = State::internal;
+        publish_lease();
     } else if (purpose == Purpose::facts) {
         state_ = State::internal;
         collecting_ = true;

@@ -214,7 +214,7 @@ class ServerConnection final : public Endpoint {
     void release_held();
     bool muted() const { return guard_ != nullptr && guard_->refused(); }
     bool may_run_again() const { return guard_ != nullptr && guard_->may_run_again(); }
-    bool refuse_read(const ServerReport &report);
+    bool refuse_read(const ServerReport &report, bool ours = false);
     std::string_view told_value(std::string_view name, std::string_view value) const;
     void drop_to_sync();
     void undo(const Expectation &expectation);
@@ -272,6 +272,7 @@ class ServerConnection final : public Endpoint {
     ProbeResult probe_;
     Error internal_error_;
     std::string internal_report_;
+    std::string internal_value_;
     std::string node_host_;
     uint16_t node_port_ = 0;
     std::string startup_packet_;

@@ -189,7 +189,8 @@ void ServerConnection::release_held() {
 }
 
 // The standby's error is not passed on if the primary can do better. Otherwise what was held back goes before it.
-bool ServerConnection::refuse_read(const ServerReport &report) {
+// `ours`: pgbalancer's own words, which are about what this client knows.
+bool ServerConnection::refuse_read(const ServerReport &report, bool ours) {
     if (guard_ == nullptr || !guard_->holding()) {
         return muted();
     }
@@ -200,7 +201,7 @@ bool ServerConnection::refuse_read(const ServerReport &report) {
     }
     log_at(LogLevel::debug, "node %d: a read is run again on the primary: %.*s", node_,
            static_cast<int>(report.message.size()), report.message.data());
-    guard_->refuse(refusal);
+    guard_->refuse(ours ? Refusal::passing : refusal);
     return true;
 }
 
@@ -316,7 +317,8 @@ bool ServerConnection::on_error(std::string_view message, bool &forward) {
     const auto note = e.note != 0 ? notes_.find(e.note) : notes_.end();
     const std::string *substitute =
         note != notes_.end() && !note->second.substitute.empty() ? &note->second.substitute : nullptr;
-    if (refuse_read(substitute == nullptr ? report : read_report(std::string_view(*substitute).substr(kHeaderBytes)))) {
+    if (substitute == nullptr ? refuse_read(report)
+                              : refuse_read(read_report(std::string_view(*substitute).substr(kHeaderBytes)), true)) {
         forward = false;
     } else {
         if (substitute != nullptr && session_ != nullptr) {
@@ -530,6 +532,10 @@ void ServerConnection::on_internal_row(Purpose purpose, std::string_view body) {
         if (!read_probe_row(body, probe_)) {
             internal_failed_ = true;
         }
+    } else if (purpose == Purpose::defaults) {
+        FieldReader fields(body);
+        fields.u16();
+        internal_value_ = fields.bytes(fields.u32());
     } else if (purpose == Purpose::facts) {
         FieldReader fields(body);
         fields.u16();
@@ -603,6 +609,10 @@ void ServerConnection::internal_finished(Purpose purpose, char status) {
             publish_info({});
             end_lease();
         }
+        return;
+    case Purpose::defaults:
+        pool_.take_default_isolation(*this, failed ? std::string() : std::exchange(internal_value_, {}));
+        end_lease();
         return;
     case Purpose::facts: {
         Database &known = pool_.known();

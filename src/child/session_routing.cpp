@@ -183,10 +183,15 @@ RouteSession Session::route_state() {
 
 // What the client's transaction is, or the next one would be, as far as no server knows of it.
 void Session::note_isolation() {
-    switch (settings_->default_isolation()) {
+    TransactionIsolation level = settings_->default_isolation();
+    if (level == TransactionIsolation::unspecified) {
+        level = pool_->default_isolation();
+    }
+    switch (level) {
+    case TransactionIsolation::read_uncommitted:
+    case TransactionIsolation::read_committed: route_.isolation = DefaultIsolation::read_committed; break;
     case TransactionIsolation::repeatable_read: route_.isolation = DefaultIsolation::repeatable_read; break;
-    case TransactionIsolation::serializable: route_.isolation = DefaultIsolation::serializable; break;
-    default: route_.isolation = DefaultIsolation::read_committed; break;
+    default: route_.isolation = DefaultIsolation::serializable; break; // or not known yet
     }
     route_.announced = virtual_ == Virtual::deferred ? announced_by(begin_->statement()->what(), route_.isolation)
                                                      : Announced::no_transaction;

@@ -241,6 +241,61 @@ def test_isolation_by_default(client, routes):
     assert routes.nodes(alone) == PRIMARY
 
 
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_isolation_by_the_roles_default(trio, routes, session_directory, level):
+    word = tag()
+    trio.primary.query(f"ALTER ROLE app IN DATABASE routing SET default_transaction_isolation = '{level}'")
+    balancer = PgBalancer(session_directory, trio, **DEFAULTS)
+    try:
+        routes.await_standby_reads(balancer, "SELECT count(*) FROM items", dbname="routing", user="postgres")
+        with connected(balancer, "routing") as client:
+            client.query("BEGIN")
+            assert errors(client.query(f"SELECT 1 FROM items /* {word} */")) == []
+            client.query("COMMIT")
+        assert routes.nodes(word) == PRIMARY
+        word = tag()
+        with connected(balancer, "routing") as client:
+            client.query("SET default_transaction_isolation = 'read committed'")
+            client.query("BEGIN")
+            client.query(f"SELECT 1 FROM items /* {word} */")
+            client.query("COMMIT")
+        assert routes.nodes(word) in STANDBYS
+        word = tag()
+        balancer.query("ALTER ROLE app IN DATABASE routing RESET default_transaction_isolation", dbname="postgres", user="postgres")
+
+        def balanced_again():
+            with connected(balancer, "routing") as client:
+                client.query("BEGIN")
+                client.query(f"SELECT 1 FROM items /* {word} */")
+                client.query("COMMIT")
+            return routes.nodes(word) != PRIMARY
+
+        await_condition(balanced_again, 10, "the role's default is asked for again")
+    finally:
+        balancer.stop()
+        trio.primary.query("ALTER ROLE app IN DATABASE routing RESET default_transaction_isolation")
+
+
+def test_the_catalog_is_read_again(trio, routes, session_directory):
+    """A function that has become volatile behind pgbalancer's back is noticed after relcache_expire."""
+    trio.primary.query("CREATE FUNCTION changing() RETURNS int LANGUAGE sql STABLE AS 'SELECT 1'", dbname="routing")
+    trio.await_replay()
+    balancer = PgBalancer(session_directory, trio, relcache_expire="300ms", **DEFAULTS)
+
+    def nodes():
+        word = tag()
+        balancer.query(f"SELECT changing() /* {word} */", dbname="routing")
+        return routes.nodes(word)
+
+    try:
+        await_condition(lambda: nodes() in STANDBYS)
+        trio.primary.query("ALTER FUNCTION changing() VOLATILE", dbname="routing")
+        await_condition(lambda: nodes() == PRIMARY)
+    finally:
+        balancer.stop()
+        trio.primary.query("DROP FUNCTION changing()", dbname="routing")
+
+
 def test_set_transaction(client, routes):
     word = tag()
     client.query("BEGIN")

@@ -2,6 +2,7 @@
 
 import contextlib
 import struct
+import threading
 
 import pytest
 
@@ -351,6 +352,28 @@ def test_a_standby_that_admits_nobody(pair, before):
         await_condition(tried, 10, "the standby was tried")
 
 
+def test_a_standby_that_never_answers(scripted, pair):
+    """When health has found it down, the primary is asked instead."""
+    asked = threading.Event()
+
+    def reaction(connection, sql, kind):
+        if "unanswered" in sql:
+            asked.set()
+        else:
+            connection.sendall(description() + row(b"x") + fe.message(b"C", b"SELECT 1\0") + READY)
+        return True
+
+    client = scripted(reaction)
+    client.send(fe.query("SELECT 'of the primary', 'unanswered'"))
+    assert asked.wait(10)
+    standby = pair.standbys[0]
+    standby.stop()
+    try:
+        assert rows(client.receive_ready()) == [[b"of the primary", b"unanswered"]]
+    finally:
+        standby.start()
+
+
 def test_cut_at_every_byte(pair, before, routes):
     """Whatever is lost with the connection: either the whole right answer, or the end of the session."""
     with FaultyServer(pair.standbys[0]) as server:
@@ -364,11 +387,14 @@ def test_cut_at_every_byte(pair, before, routes):
             await_condition(lambda: ("1", "routing") not in [
                 (row["backend_id"], row["database"]) for row in balancer.show("POOL_POOLS")])
 
-        close_idle()
-        server.bytes_from_server = 0
-        with connected(balancer, "routing") as client:
-            assert kinds(client.ask(ask)) == "12TDCZ"
-        whole = server.bytes_from_server
+        def measured():
+            close_idle()
+            server.bytes_from_server = 0
+            with connected(balancer, "routing") as client:
+                assert kinds(client.ask(ask)) == "12TDCZ"
+            return server.bytes_from_server
+
+        whole = min(measured() for _ in range(5))  # the last words of a connection that was ended may be counted late
         assert whole > 100
         complete = torn = 0
         for cut in range(whole - 75, whole):
