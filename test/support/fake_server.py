@@ -110,9 +110,9 @@ class _Server:
                     data = key.fileobj.recv(1 << 16 if limit is None or not from_server else limit)
                     if not data:
                         return
-                    key.data.sendall(data)
                     if from_server and observe:
                         observe(data)
+                    key.data.sendall(data)
                     if from_server and limit is not None:
                         limit -= len(data)
             if with_reset:
