@@ -272,7 +272,8 @@ class Session final : public Endpoint {
     void note_changes(const StatementRef &statement, std::string_view text);
     void note_completion(char status, bool quiet);
     void choose_single();
-    void count_statement_sent(const StatementRef &statement);
+    void count_statement_sent(const StatementRef &statement, std::string_view text);
+    void tell_route(std::string_view text);
     void note_tied();
     Tie tie() const;
     void note_isolation();

@@ -223,7 +223,7 @@ bool Session::on_query(std::string_view message) {
     open_deferred_transaction();
     note_effects(statement, effects, text);
     note_tied();
-    count_statement_sent(statement);
+    count_statement_sent(statement, text);
     if (unnamed_.statement) {
         unnamed_ = {};
     }
@@ -582,7 +582,7 @@ size_t Session::on_bind(MessageHeader header, std::string_view data) {
         return start_streaming(header, data, false);
     }
     note_effects(named->statement->statement(), effects, named->statement->text());
-    count_statement_sent(named->statement->statement());
+    count_statement_sent(named->statement->statement(), named->statement->text());
     server_->expect(Reply::bind);
     begin_portal_ = begin_portal_ && portal_end > 0;
     if (name.empty() || named->materialised) {

@@ -11,6 +11,7 @@
 #include "child/statement_counts.h"
 #include "child/worker_process.h"
 #include "common/clock.h"
+#include "common/log.h"
 
 #include <array>
 #include <utility>
@@ -142,12 +143,35 @@ void Session::choose_single() {
 }
 
 // A statement is about to be sent. Routes are counted once per Query or batch.
-void Session::count_statement_sent(const StatementRef &statement) {
+void Session::count_statement_sent(const StatementRef &statement, std::string_view text) {
     NodeCountersShm &counters = worker_.shared().node_counters(worker_.index(), server_->node());
     if (!std::exchange(route_counted_, true)) {
         bump(counters.routed[static_cast<size_t>(routed_.reason)]);
     }
     count_statement(counters, statement->what());
+    if (worker_.config().log_per_node_statement || worker_.config().notice_per_node_statement) {
+        tell_route(text);
+    }
+}
+
+// log_per_node_statement, notice_per_node_statement: in pgpool's words.
+void Session::tell_route(std::string_view text) {
+    constexpr size_t kLongestShown = 1024;
+    NodeSnapshot node;
+    (void)worker_.shared().read_node(server_->node(), node);
+    const std::string_view reason = route_reason_text(routed_.reason);
+    const std::string where = "DB node id: " + std::to_string(node.id);
+    const std::string what(text.substr(0, kLongestShown));
+    if (worker_.config().log_per_node_statement) {
+        log_at(LogLevel::notice, "%s backend pid: %u reason: %.*s statement: %s", where.c_str(), server_->server_pid(),
+               static_cast<int>(reason.size()), reason.data(), what.c_str());
+    }
+    // In the middle of a reply there is no place for it.
+    if (worker_.config().notice_per_node_statement && !server_->mid_reply()) {
+        std::string out;
+        append_notice(out, "NOTICE", "00000", where + " reason: " + std::string(reason) + " statement: " + what);
+        reply(out);
+    }
 }
 
 // What comes next stays on the server connection.
