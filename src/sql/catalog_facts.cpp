@@ -14,7 +14,9 @@ constexpr uint32_t kHarm = kOpaque | kVolatile;
 uint32_t call_effects(std::string_view letters) {
     const uint32_t resets = letters.ends_with('x') ? kResetsInside : kNoEffect;
     switch (letters.empty() ? '\0' : letters.front()) {
-    case 'h': return resets;             // harmless
+    case 'h': return resets;        // harmless
+    case 'n': return resets | kNow; // stable
+    case 'b': return resets | kNodeBound;
     case 'v': return resets | kVolatile; // volatile, but known to leave no trace in the session
     case 'p': return resets | kPinSession | kVolatile;
     default: return resets | kHarm;
@@ -52,6 +54,7 @@ void CatalogFacts::add_row(std::string_view kind, std::string_view name) {
         for (const char letter : letters) {
             switch (letter) {
             case 'p': effects.read |= kNodeBound; break;
+            case 'n': effects.read |= kNow; break;
             case 'r': effects.read |= kHarm; break;
             case 'R': effects.read |= kHarm | kResetsInside; break;
             case 's': effects.write |= kSerialInsert; break;

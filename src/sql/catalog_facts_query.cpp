@@ -1,15 +1,16 @@
 // The query whose rows CatalogFacts::add_row() understands.
 //
 // Rows are (kind, name), every name once without and once with its schema. Kinds are
-//   function:h|v|o|p  every function outside pg_catalog: harmless; volatile, but known to leave no trace in the
-//                     session; opaque; pinning (keeps state that no probe sees); with an x behind it, one that resets
-//                     settings, as far as its text or that of a function it names says
+//   function:h|n|b|v|o|p  every function outside pg_catalog: harmless; likewise, but it may show when the transaction
+//                     began (stable); shows what is a node's own, by its text; volatile, but known to leave no trace in
+//                     the session; opaque; pinning (keeps state that no probe sees); with an x behind it, one that
+//                     resets settings, as far as its text or that of a function it names says
 //   operator:h|o      every operator outside pg_catalog: harmless, opaque; x likewise
 //   type:o            a domain whose checks reach an opaque function, and what contains it; x likewise
 //   attribute:o       an opaque function that t.name can call
 //   relation:…        letters: r reading reaches an opaque function; w writing does; s writing draws from a
 //                     sequence; t reading does; p only the primary can serve it, or it shows what is a node's own;
-//                     R, W as r, w, of a function that resets settings
+//                     n it may show when the transaction began; R, W as r, w, of a function that resets settings
 //   reset_setting:    a setting that some function's text resets; "all" for any
 //   event_trigger:    DDL runs an event trigger
 //   custom_setting:   a setting with a dot in its name that some function's text sets: for the probe, not for
@@ -50,6 +51,8 @@ builtin(letter, number) AS MATERIALIZED (
             OR p.proname OPERATOR(pg_catalog.~) '^pg_(lock_status|cursor|prepared_.*|listening_channels|my_temp_schema|conf_load_time)$'
             OR p.proname OPERATOR(pg_catalog.~) '^(txid|pg)_current_.*|pg_(is_other_temp_schema|get_replication_slots|postmaster_start_time)$'
             THEN 'p'
+          WHEN p.proname OPERATOR(pg_catalog.~) '^(now|transaction_timestamp)$'
+            OR (p.proname OPERATOR(pg_catalog.=) 'age' AND p.pronargs OPERATOR(pg_catalog.=) 1) THEN 'n'
         END::pg_catalog.text, p.oid::pg_catalog.text
         FROM pg_catalog.pg_proc p
        WHERE p.oid OPERATOR(pg_catalog.<) 16384
@@ -111,13 +114,21 @@ fn(oid, resets, letter) AS MATERIALIZED (
                           'sslinfo', 'tcn', 'unaccent', 'uuid-ossp'])
                        THEN 'v' ELSE 'o' END
            -- Declared stable or immutable, but its text does what only a volatile one may.
-           WHEN l.lanname OPERATOR(pg_catalog.=) ANY (ARRAY['c', 'internal']) THEN 'h'
+           WHEN l.lanname OPERATOR(pg_catalog.=) ANY (ARRAY['c', 'internal'])
+             THEN CASE WHEN p.provolatile OPERATOR(pg_catalog.=) 's' THEN 'n' ELSE 'h' END
            WHEN p.prosrc OPERATOR(pg_catalog.~*) '(set_config|advisory_lock|setseed|dblink)' THEN 'o'
            WHEN p.prosrc OPERATOR(pg_catalog.=) '' AND EXISTS (
                   SELECT FROM pg_catalog.regexp_matches(pg_catalog.to_jsonb(p.*) OPERATOR(pg_catalog.->>) 'prosqlbody',
                                                         ':(?:funcid|relid) ([0-9]+)', 'g') m(match)
                     JOIN builtin b ON b.number OPERATOR(pg_catalog.=) m.match[1]
                    WHERE b.letter OPERATOR(pg_catalog.=) 'r') THEN 'o'
+           WHEN p.prosrc OPERATOR(pg_catalog.~*) '(pg_stat|pg_locks|pg_is_in_recovery|pg_backend_pid|pg_postmaster|pg_last_|pg_(xact|current_)|txid_|inet_(server|client)|hot_standby|transaction_(read_only|isolation)|pg_settings|_value\s+from)' THEN 'b'
+           WHEN p.prosrc OPERATOR(pg_catalog.=) '' AND EXISTS (
+                  SELECT FROM pg_catalog.regexp_matches(pg_catalog.to_jsonb(p.*) OPERATOR(pg_catalog.->>) 'prosqlbody',
+                                                        ':(?:funcid|relid) ([0-9]+)', 'g') m(match)
+                    JOIN builtin b ON b.number OPERATOR(pg_catalog.=) m.match[1]
+                   WHERE b.letter OPERATOR(pg_catalog.=) 'p') THEN 'b'
+           WHEN p.provolatile OPERATOR(pg_catalog.=) 's' THEN 'n'
            ELSE 'h'
          END::pg_catalog.text
     FROM pg_catalog.pg_proc p
@@ -157,6 +168,10 @@ mentioned(class, object, writes, letter) AS MATERIALIZED (
     JOIN builtin b ON b.number OPERATOR(pg_catalog.=) m.match[1]
    WHERE pg_catalog.strpos(s.expression, ':funcid ') OPERATOR(pg_catalog.>) 0
       OR pg_catalog.strpos(s.expression, ':relid ') OPERATOR(pg_catalog.>) 0
+  UNION
+  -- current_timestamp and relatives
+  SELECT s.class, s.object, s.writes, 'n'
+    FROM stored s WHERE s.expression OPERATOR(pg_catalog.~) '{SQLVALUEFUNCTION :op [0-8] '
 ),
 -- From an object in a mode to an object in a mode. Modes: f an opaque function may run when the object is used; a relation's
 -- r, w, s, t and p as above.
@@ -167,7 +182,7 @@ edge(from_class, from_object, from_mode, class, object, mode) AS MATERIALIZED (
      AND d.classid OPERATOR(pg_catalog.=) ANY (ARRAY['pg_catalog.pg_proc', 'pg_catalog.pg_operator', 'pg_catalog.pg_type', 'pg_catalog.pg_cast',
            'pg_catalog.pg_opclass', 'pg_catalog.pg_opfamily', 'pg_catalog.pg_amproc', 'pg_catalog.pg_amop']::pg_catalog.regclass[]::pg_catalog.oid[])
   UNION ALL
-  SELECT d.refclassid, d.refobjid, 'f', owner.class, owner.object, owner.mode
+  SELECT d.refclassid, d.refobjid, m.from_mode, owner.class, owner.object, CASE WHEN m.from_mode OPERATOR(pg_catalog.=) 'f' THEN owner.mode ELSE m.from_mode END
     FROM pg_catalog.pg_depend d
     JOIN (
       SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass, a.oid, 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, a.adrelid, 'w'
@@ -198,25 +213,27 @@ edge(from_class, from_object, from_mode, class, object, mode) AS MATERIALIZED (
       SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, 'pg_catalog.pg_type'::pg_catalog.regclass, k.contypid, 'f'
         FROM pg_catalog.pg_constraint k WHERE k.contypid OPERATOR(pg_catalog.<>) 0
     ) owner(by_class, by_object, class, object, mode) ON owner.by_class OPERATOR(pg_catalog.=) d.classid AND owner.by_object OPERATOR(pg_catalog.=) d.objid
+    -- What a view or a policy shows by way of a function.
+    JOIN (VALUES ('f'), ('n'), ('p')) m(from_mode) ON m.from_mode OPERATOR(pg_catalog.=) 'f' OR owner.mode OPERATOR(pg_catalog.=) 'r'
    WHERE d.refobjid OPERATOR(pg_catalog.>=) 16384 AND d.refclassid OPERATOR(pg_catalog.<>) 'pg_catalog.pg_class'::pg_catalog.regclass
   UNION ALL
   -- A view's or rule's relations; a policy's.
   SELECT d.refclassid, d.refobjid, m.from_mode, d.refclassid, r.ev_class, CASE WHEN r.ev_type OPERATOR(pg_catalog.=) '1' THEN m.from_mode ELSE m.rule_mode END
     FROM pg_catalog.pg_depend d
     JOIN pg_catalog.pg_rewrite r ON r.oid OPERATOR(pg_catalog.=) d.objid AND r.ev_class OPERATOR(pg_catalog.<>) d.refobjid
-   CROSS JOIN (VALUES ('r', 'w'), ('w', 'w'), ('s', 's'), ('t', 's'), ('p', 'p')) m(from_mode, rule_mode)
+   CROSS JOIN (VALUES ('r', 'w'), ('w', 'w'), ('s', 's'), ('t', 's'), ('p', 'p'), ('n', 'n')) m(from_mode, rule_mode)
    WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
   UNION ALL
   SELECT d.refclassid, d.refobjid, m.mode, d.refclassid, q.polrelid, m.mode
     FROM pg_catalog.pg_depend d
     JOIN pg_catalog.pg_policy q ON q.oid OPERATOR(pg_catalog.=) d.objid AND q.polrelid OPERATOR(pg_catalog.<>) d.refobjid
-   CROSS JOIN (VALUES ('r'), ('t'), ('p')) m(mode)
+   CROSS JOIN (VALUES ('r'), ('t'), ('p'), ('n')) m(mode)
    WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
   UNION ALL
   -- Whoever reads or writes a parent does so with its children.
   SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, h.inhrelid, m.mode, 'pg_catalog.pg_class'::pg_catalog.regclass, h.inhparent, m.mode
     FROM pg_catalog.pg_inherits h
-   CROSS JOIN (VALUES ('r'), ('w'), ('s'), ('t'), ('p')) m(mode)
+   CROSS JOIN (VALUES ('r'), ('w'), ('s'), ('t'), ('p'), ('n')) m(mode)
   UNION ALL
   SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, k.conrelid, m.mode, 'pg_catalog.pg_class'::pg_catalog.regclass, k.confrelid, 'w'
     FROM pg_catalog.pg_constraint k
@@ -230,6 +247,9 @@ reached(class, object, mode, resets) AS (
       SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid, fn.oid, 'f'::pg_catalog.text, fn.resets
         FROM fn WHERE fn.letter OPERATOR(pg_catalog.=) ANY (ARRAY['o', 'p'])
       UNION ALL
+      SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, fn.oid, CASE WHEN fn.letter OPERATOR(pg_catalog.=) 'b' THEN 'p' ELSE 'n' END, false
+        FROM fn WHERE fn.letter OPERATOR(pg_catalog.=) ANY (ARRAY['n', 'b'])
+      UNION ALL
       SELECT m.class, m.object,
              CASE WHEN m.class OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass THEN 'f'
                   WHEN NOT m.writes THEN m.letter
@@ -238,7 +258,7 @@ reached(class, object, mode, resets) AS (
         FROM mentioned m
        WHERE m.letter OPERATOR(pg_catalog.=) 'r'
           OR (m.class OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
-              AND NOT (m.writes AND m.letter OPERATOR(pg_catalog.=) 'p'))
+              AND NOT (m.writes AND m.letter OPERATOR(pg_catalog.=) ANY (ARRAY['p', 'n'])))
       UNION ALL
       SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, a.attrelid, 's', false
         FROM pg_catalog.pg_attribute a WHERE a.attidentity OPERATOR(pg_catalog.<>) '' AND NOT a.attisdropped

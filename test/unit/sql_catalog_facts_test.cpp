@@ -48,6 +48,10 @@ void load(CatalogFacts &facts) {
         {"relation:w", "caf\xc3\xa9"},
         {"function:h", "na\xc3\xafve"},
         {"attribute:o", "\xc3\xa9t\xc3\xa9"},
+        {"function:n", "stable"},
+        {"function:b", "bound"},
+        {"function:nx", "stable_resetting"},
+        {"relation:n", "clockview"},
         {"something:new", "x"},
         {"", ""},
         {"relation:", "nothing"},
@@ -113,6 +117,10 @@ void loaded_facts_judge_by_name(void **) {
         {"SELECT mixed(1)", "Opaque Volatile"}, // harmless in one schema, opaque in another
         {"SELECT a.mixed(1)", ""},
         {"SELECT b.mixed(1)", "Opaque Volatile"},
+        {"SELECT stable()", "Now"},
+        {"SELECT bound()", "NodeBound"},
+        {"SELECT stable_resetting()", "ResetsInside Now"},
+        {"SELECT * FROM clockview", "Now"},
         {"SELECT uuid_generate_v4()", "Volatile"},
         {"SELECT dblink_connect('x')", "PinSession Volatile"},
         {"SELECT format('x')", "Opaque Volatile"}, // a user's overload
@@ -312,7 +320,7 @@ void the_query_trusts_no_search_path(void **) {
     assert_true(what.operators.empty());
     assert_true(what.types.empty());
     assert_int_equal(what.kind, StatementKind::multiple);
-    assert_int_equal(what.effects, 0);
+    assert_int_equal(what.effects, kNodeBound); // pg_settings
     assert_false(what.writes_relations);
 }
 

@@ -49,8 +49,8 @@ class CatalogFacts {
     uint64_t stamp() const { return uint64_t{database_} << 32 | generation_ << 1 | (loaded_ ? 1 : 0); }
 
     // Effect bits to add to those of the Classification: kOpaque, kSerialInsert, kPinSession, kNodeBound, kVolatile,
-    // kResetsInside. Of the last, what was known before forget() holds on: a session prepares for it, and a function
-    // that was changed usually goes on doing it.
+    // kNow, kResetsInside. Of the last, what was known before forget() holds on: a session prepares for it, and a
+    // function that was changed usually goes on doing it.
     [[nodiscard]] uint32_t effects_of(const Classification &what) const;
     // The settings that functions reset; "all" among them: any.
     const std::vector<std::string> &reset_settings() const { return names_.reset_settings; }
