@@ -320,7 +320,7 @@ void the_query_trusts_no_search_path(void **) {
     assert_true(what.operators.empty());
     assert_true(what.types.empty());
     assert_int_equal(what.kind, StatementKind::multiple);
-    assert_int_equal(what.effects, kNodeBound); // pg_settings
+    assert_int_equal(what.effects, 0);
     assert_false(what.writes_relations);
 }
 
