@@ -29,6 +29,10 @@ class Choice {
         if (!how_.fresh) {
             return true;
         }
+        if (index != session_.read_from && session_.read_us != 0 &&
+            node.fresh_until_us <= std::min(session_.read_us, session_.changed_us)) {
+            return false;
+        }
         return (mark_us_ == 0 || node.fresh_until_us > mark_us_) && node.fresh_until_us >= session_.seen_us &&
                (node.fresh_until_us != 0 || !nodes_.positions_expected());
     }

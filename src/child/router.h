@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 namespace pgbalancer {
 
@@ -67,6 +68,12 @@ struct RouteSession {
     int64_t mark_us = 0;
     // Standbys that are fresh until earlier are behind one that the session has read from.
     int64_t seen_us = 0;
+    // The standby the session has read from last, index; -1 = none. What it showed may be newer than what is known of
+    // it, up to this time: another standby has to be fresh until then, unless nothing has been changed since it was.
+    int64_t read_us = 0;
+    // When data may last have been changed through this pgbalancer; the largest: just now, or not asked.
+    int64_t changed_us = std::numeric_limits<int64_t>::max();
+    int16_t read_from = -1;
     RedirectTarget redirect;
     uint32_t chosen_version = 0; // Topology::version() when the choice was made: it holds as long as that does
     int16_t chosen = -1;         // the node chosen for the session, or for the transaction; index; -1 = none

@@ -270,6 +270,9 @@ class Session final : public Endpoint {
     void leave_standby();
     void learn_refusal(std::string_view batch);
     void note_changes(const StatementRef &statement, std::string_view text);
+    void begin_changes();
+    void end_changes();
+    void note_read();
     void note_completion(char status, bool quiet);
     void choose_single();
     void count_statement_sent(const StatementRef &statement, std::string_view text);

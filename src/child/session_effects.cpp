@@ -18,7 +18,7 @@ constexpr size_t kMaxTrackedSetting = 1024;
 } // namespace
 
 void Session::note_unknown_statement() {
-    changes_ = true;
+    begin_changes();
     effects_ |= kOpaque | kMayUnpin;
     unknown_ = true;
 }

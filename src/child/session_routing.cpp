@@ -126,6 +126,9 @@ void Session::choose_node(const RoutingNeed &need, size_t bytes) {
         routed_ = {.node = nodes.primary(), .reason = RouteReason::retried};
     } else {
         note_isolation();
+        if (route_.read_from >= 0 && nodes.standbys() > 1 && how.fresh) {
+            route_.changed_us = worker_.shared().last_change_us();
+        }
         const int64_t global_mark_us = how.global ? worker_.shared().last_write_us() : 0;
         routed_ = decide_route(need, route_, nodes, how, global_mark_us, worker_.dice().roll());
         if (routed_.node != nodes.primary() && worker_.pools().out_of_reach(*pool_, routed_.node)) {
@@ -320,6 +323,7 @@ void Session::begin_read(std::string_view batch) {
 bool Session::end_read() {
     reading_ = false;
     batch_left_ = 0;
+    note_read();
     pause_ &= static_cast<uint8_t>(~kPausedForReady); // gone on with when the lease has ended
     if ((std::exchange(effects_, 0) & ~kTraceless) != 0) {
         server_->mark_stale(); // sent to a standby by a hint: whatever it left there goes with the connection
@@ -339,6 +343,16 @@ bool Session::end_read() {
     append_ready(out, local_status());
     reply(out);
     return false;
+}
+
+// What the standby has shown was written before now.
+void Session::note_read() {
+    route_.read_from = static_cast<int16_t>(server_->node());
+    if (worker_.topology().size() > 2) {
+        using std::chrono::microseconds;
+        constexpr microseconds kLongestTick{10000};
+        route_.read_us = (std::chrono::duration_cast<microseconds>(coarse_monotonic_now()) + kLongestTick).count();
+    }
 }
 
 void Session::on_read_refused() {
@@ -433,7 +447,22 @@ void Session::note_changes(const StatementRef &statement, std::string_view text)
     if (changes_ || reading_ || !worker_.notes_changes()) {
         return;
     }
-    changes_ = worker_.routing().need_of(*statement, pool_->known().facts, text).changes;
+    if (worker_.routing().need_of(*statement, pool_->known().facts, text).changes) {
+        begin_changes();
+    }
+}
+
+void Session::begin_changes() {
+    if (!changes_) {
+        changes_ = true;
+        bump(worker_.counters().changing);
+    }
+}
+
+void Session::end_changes() {
+    if (std::exchange(changes_, false)) {
+        drop(worker_.counters().changing);
+    }
 }
 
 // The server's ReadyForQuery is about to be passed on. `quiet`: nothing is under way behind it.
@@ -447,7 +476,9 @@ void Session::note_completion(char status, bool quiet) {
         note_write(route_, now_us, in_block_);
         worker_.shared().note_write(now_us);
     }
-    changes_ = changes_ && !quiet;
+    if (quiet) {
+        end_changes();
+    }
     in_block_ = false;
     note_transaction_end(route_, worker_.routing().how());
 }
@@ -457,6 +488,10 @@ ServerConnection *Session::detach() {
     if (server != nullptr) {
         drop(worker_.counters().active_connections);
         worker_.topology().lease_ends(server->node());
+        if (changes_) { // its outcome is not known: it may be done by now
+            worker_.shared().note_write(monotonic_us());
+            end_changes();
+        }
     }
     return server;
 }

@@ -32,7 +32,7 @@ void Topology::read_nodes(const SharedState &shared) {
     if (const int primary = shared.primary_node(); primary >= 0) {
         primary_ = primary;
     }
-    any_standby_ = false;
+    standbys_ = 0;
     for (int i = 0; i < size(); i++) {
         RoutingNode &node = nodes_[static_cast<size_t>(i)];
         NodeSnapshot snapshot;
@@ -45,7 +45,7 @@ void Topology::read_nodes(const SharedState &shared) {
         node.weight = snapshot.weight;
         node.up = snapshot.status == NodeStatus::up;
         node.standby = node.up && snapshot.role == NodeRole::standby && i != primary_;
-        any_standby_ |= node.standby;
+        standbys_ += node.standby ? 1 : 0;
         // While there is no primary, what is known of how much of the former one's writes the standbys show is true.
         if (i == shared.primary_node()) {
             primary_epoch_ = snapshot.epoch;
@@ -75,7 +75,7 @@ int Topology::find_id(int id) const {
 
 Topology Topology::of(std::vector<RoutingNode> nodes, int primary, bool positions_expected, uint32_t version) {
     Topology topology;
-    topology.any_standby_ = std::ranges::any_of(nodes, &RoutingNode::standby);
+    topology.standbys_ = static_cast<int>(std::ranges::count_if(nodes, &RoutingNode::standby));
     topology.nodes_ = std::move(nodes);
     topology.primary_ = primary;
     topology.positions_expected_ = positions_expected;

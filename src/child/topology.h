@@ -36,7 +36,8 @@ class Topology {
     // The node that takes writes, or did so last; -1 = none has been known.
     int primary() const { return primary_; }
     // Some standby may be given reads. False: there is nothing to decide.
-    bool any_standby() const { return any_standby_; }
+    bool any_standby() const { return standbys_ > 0; }
+    int standbys() const { return standbys_; }
     // Positions are asked for: a standby without one is not known to show anything.
     bool positions_expected() const { return positions_expected_; }
     // Grows when a node's role, state or weight has changed: choices made before are made again.
@@ -62,7 +63,7 @@ class Topology {
     uint64_t primary_epoch_ = 0; // NodeSnapshot::epoch of the primary
     uint32_t version_ = 0;
     int primary_ = -1;
-    bool any_standby_ = false;
+    int standbys_ = 0;
     bool positions_expected_ = false;
 };
 

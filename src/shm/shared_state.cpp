@@ -5,6 +5,7 @@
 
 #include <boost/interprocess/anonymous_shared_memory.hpp>
 #include <boost/interprocess/exceptions.hpp>
+#include <limits>
 #include <memory>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -171,6 +172,15 @@ void SharedState::note_write(int64_t monotonic_us) {
     int64_t before = last.load(std::memory_order_relaxed);
     while (before < monotonic_us && !last.compare_exchange_weak(before, monotonic_us, std::memory_order_relaxed)) {
     }
+}
+
+int64_t SharedState::last_change_us() const {
+    for (int index = 0; index < worker_count(); index++) {
+        if (worker(index).counters.changing.load(std::memory_order_acquire) > 0) {
+            return std::numeric_limits<int64_t>::max();
+        }
+    }
+    return last_write_us();
 }
 
 uint64_t SharedState::append_event(Event event) {

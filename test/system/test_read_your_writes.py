@@ -252,6 +252,31 @@ def test_a_session_does_not_read_backwards(balanced, trio, routes):
         writer.execute("DROP TABLE clock")
 
 
+def test_nor_backwards_when_all_were_equal(balanced, trio):
+    """While nothing happens the late standby is as good as the other. The first change makes a difference."""
+    balancer = balanced(statement_level_load_balance="on")
+    with connected(balancer, "routing") as writer:
+        writer.query("CREATE TABLE IF NOT EXISTS steps AS SELECT 0 AS n")
+        nodes = set()
+        for _ in range(4):
+            trio.await_replay()
+            now = time.monotonic()
+            await_condition(lambda: all(float(node["staleness_seconds"]) < time.monotonic() - now
+                                        for node in balancer.show("POOL_NODES")[1:]))
+            with connected(balancer, "routing") as reader:
+                await_condition(lambda: not [m for m in reader.query("SELECT n FROM steps") if m.kind == b"E"])
+                last = 0
+                for step in range(60):
+                    if step == 20:
+                        writer.send(fe.query("UPDATE steps SET n = n + 1"))
+                    value = int(reader.value("SELECT n FROM steps"))
+                    assert value >= last
+                    last = value
+                nodes.add(last)
+            writer.receive_ready()
+        assert len(nodes) > 1
+
+
 def test_through_a_promotion(session_directory):
     cluster = make_cluster(session_directory)
     routes = Routes(cluster)

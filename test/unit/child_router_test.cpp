@@ -188,6 +188,34 @@ void a_session_keeps_its_node(void **) {
     assert_int_equal(back.node, first.node);
 }
 
+// What a standby has shown, the next one shows as well: it was fresh afterwards, or nothing has been changed since it
+// was.
+void a_session_does_not_read_backwards(void **) {
+    const LoadBalancing how{.per_statement = true};
+    const Topology nodes = three_nodes(0, 1, 1); // both fresh until the same time
+    const int64_t fresh_us = nodes[2].fresh_until_us;
+    const auto others = [&](int64_t read_us, int64_t changed_us, bool fresh = true) {
+        RouteSession session;
+        session.read_from = 1;
+        session.read_us = read_us;
+        session.changed_us = changed_us;
+        LoadBalancing rules = how;
+        rules.fresh = fresh;
+        RouteDice dice(7);
+        int count = 0;
+        for (int i = 0; i < 100; i++) {
+            count += decide_route({}, session, nodes, rules, 0, dice.roll()).node == 2 ? 1 : 0;
+        }
+        return count;
+    };
+    const int64_t unknown = RouteSession().changed_us;
+    assert_int_equal(others(fresh_us, unknown), 0);
+    assert_int_equal(others(fresh_us + 1000, fresh_us), 0);
+    assert_in_range(others(fresh_us - 1, unknown), 25, 75);
+    assert_in_range(others(fresh_us + 1000, fresh_us - 1), 25, 75);
+    assert_in_range(others(fresh_us + 1000, unknown, false), 25, 75);
+}
+
 void a_choice_is_made_again_when_nodes_change(void **) {
     RouteSession session;
     const LoadBalancing how;
@@ -343,6 +371,7 @@ int main() {
         cmocka_unit_test(the_table_holds),
         cmocka_unit_test(reads_are_shared_by_weight),
         cmocka_unit_test(a_session_keeps_its_node),
+        cmocka_unit_test(a_session_does_not_read_backwards),
         cmocka_unit_test(a_choice_is_made_again_when_nodes_change),
         cmocka_unit_test(a_transaction_keeps_its_node),
         cmocka_unit_test(a_refused_statement_is_the_primarys_until_the_catalog_is_read_again),

@@ -139,6 +139,7 @@ struct alignas(kCacheLineBytes) WorkerCountersShm {
     CounterShm waiting{0};            // of these, queued for one
     CounterShm server_connections{0}; // open, in whatever state
     CounterShm active_connections{0}; // of these, leased
+    CounterShm changing{0};           // sessions with something under way that may change data
     CounterShm oldest_wait_us{0};     // monotonic time since which the first in the queue has waited; 0 = nobody waits
     // Totals since the start of the service
     CounterShm connections{0}; // clients accepted
@@ -160,6 +161,7 @@ inline constexpr CounterShm WorkerCountersShm::*kWorkerGauges[] = {
     &WorkerCountersShm::waiting,
     &WorkerCountersShm::server_connections,
     &WorkerCountersShm::active_connections,
+    &WorkerCountersShm::changing,
     &WorkerCountersShm::oldest_wait_us,
 };
 

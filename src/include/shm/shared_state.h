@@ -98,6 +98,8 @@ class SharedState {
     // -- The newest change acknowledged to any client, in microseconds of the monotonic clock; 0 = none.
     int64_t last_write_us() const { return segment().last_write_us.load(std::memory_order_relaxed); }
     void note_write(int64_t monotonic_us);
+    // The same with what is under way: the largest value then.
+    int64_t last_change_us() const;
 
     // -- History. The supervisor appends (number is filled in); any process reads by number.
     uint64_t append_event(Event event);
