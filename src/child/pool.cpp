@@ -16,8 +16,6 @@ namespace {
 constexpr int64_t kRetryConnectMs = 100;
 // The same at a standby: its reads go to the primary meanwhile.
 constexpr int64_t kRetryStandbyMs = 1000;
-// Catalog facts are not read again sooner, however much DDL goes by.
-constexpr int64_t kFactsIntervalMs = 500;
 // How long the first waiter of one pool may be overtaken by those of another that keeps its connections busy.
 constexpr int64_t kMaxOvertakenMs = 50;
 
@@ -60,13 +58,6 @@ ParameterSetRef Pool::told_for(const ParameterSetRef &startup) const {
         }
     }
     return {};
-}
-
-void Pool::take_default_isolation(const ServerConnection &from, std::string_view value) {
-    if (asked_ == &from) {
-        asked_ = nullptr;
-        default_isolation_ = isolation_named(value);
-    }
 }
 
 void Pool::remember_told(const ParameterSetRef &startup, const ParameterSetRef &told) {
@@ -449,41 +440,6 @@ bool Pools::serve(Lane &hungry, Lane &released) {
     return false;
 }
 
-// Once per pool, and only where it matters: whether reads may go to standbys depends on it.
-bool Pools::ask_for_defaults(ServerConnection &server) {
-    Pool &pool = server.pool();
-    if (pool.default_isolation_ != TransactionIsolation::unspecified || pool.asked_ != nullptr ||
-        !worker_.notes_changes() || server.node() != primary_ ||
-        server.settings()->find("default_transaction_isolation") != nullptr) {
-        return false;
-    }
-    pool.asked_ = &server;
-    server.send_internal_query("SHOW default_transaction_isolation", Purpose::defaults);
-    worker_.to_servers().flush();
-    return true;
-}
-
-void Pools::use_idle_for_facts(ServerConnection &server) {
-    Database &known = server.pool().known();
-    // A standby's catalog may be behind.
-    if (known.facts_loading || !known.facts_wanted || server.node() != primary_) {
-        return;
-    }
-    const uint64_t generation = worker_.shared().facts_generation().load(std::memory_order_acquire);
-    const auto expire = worker_.config().relcache_expire.count();
-    const bool outdated =
-        known.facts_generation != generation || (expire > 0 && worker_.now_ms() - known.facts_ms > expire);
-    if ((known.facts.loaded() && !outdated) || worker_.now_ms() < known.retry_ms) {
-        return;
-    }
-    known.facts_loading = true;
-    known.facts_wanted = false;
-    known.facts_generation = generation;
-    known.retry_ms = worker_.now_ms() + kFactsIntervalMs;
-    server.send_internal_query(catalog_facts_query(), Purpose::facts);
-    worker_.to_servers().flush();
-}
-
 void Pools::on_closed(ServerConnection &server) {
     Lane &lane = lane_of(server);
     erase_one(lane.idle, &server);
@@ -527,30 +483,6 @@ void Pools::tick(int64_t now_ms) {
     count();
 }
 
-// After relcache_expire, also where nothing but reads goes by.
-void Pools::want_outdated_facts() {
-    const auto expire = worker_.config().relcache_expire.count();
-    if (expire == 0 || primary_ < 0) {
-        return;
-    }
-    for (const auto &[key, pool] : pools_) {
-        Database &known = pool->known_;
-        Lane &lane = pool->lane(primary_);
-        if (!known.facts.loaded() || worker_.now_ms() - known.facts_ms <= expire) {
-            continue;
-        }
-        known.facts_wanted = true;
-        if (!lane.idle.empty() && !known.facts_loading) {
-            ServerConnection &server = *lane.idle.back();
-            use_idle_for_facts(server);
-            if (server.state() != ServerConnection::State::idle) {
-                lane.idle.pop_back();
-            }
-        }
-    }
-    worker_.to_servers().flush();
-}
-
 // Nobody who has waited for connect_timeout while no connection could be made waits longer.
 void Pools::fail_late_waiters(Lane &lane, int64_t now_ms) {
     const auto limit = worker_.config().connect_timeout.count();
@@ -578,66 +510,6 @@ void Pools::forget_unused() {
         return std::none_of(pools_.begin(), pools_.end(),
                             [&](const auto &pool) { return &pool.second->known_ == item.second.get(); });
     });
-}
-
-void Pools::on_nodes_changed() {
-    if (const int now = worker_.shared().primary_node(); now >= 0) {
-        primary_ = now;
-    }
-    for (const auto &server : slots_) {
-        if (server != nullptr && !serves(server->node())) {
-            server->mark_stale();
-            if (server->state() == ServerConnection::State::idle && !server->cancel_in_flight()) {
-                server->close();
-            }
-        }
-    }
-    // What they wait for may be elsewhere now.
-    std::vector<Session *> waiters;
-    for_each_lane([&](Lane &lane) {
-        lane.retry_ms = 0;
-        if (!serves(lane.node)) {
-            waiters.insert(waiters.end(), lane.waiters.begin(), lane.waiters.end());
-            waiting_ -= lane.waiters.size();
-            lane.waiters.clear();
-        } else {
-            open_for(lane);
-        }
-    });
-    std::ranges::stable_sort(waiters, {}, &Session::waiting_since_ms);
-    send_elsewhere(waiters);
-    end_hopeless_reads();
-}
-
-// Reads under way on a node that is none for reads any more: it may never answer, and the primary will.
-void Pools::end_hopeless_reads() {
-    for (const auto &slot : slots_) {
-        ServerConnection *server = slot.get();
-        if (server != nullptr && !serves(server->node()) && server->read_guard() != nullptr &&
-            server->read_guard()->may_run_again()) {
-            server->close();
-        }
-    }
-    worker_.to_servers().flush();
-    worker_.to_clients().flush();
-}
-
-// The primary, or a standby that may be given reads. The last known primary is waited for.
-bool Pools::serves(int node) const { return node >= 0 && (node == primary_ || worker_.topology()[node].standby); }
-
-bool Pools::out_of_reach(Pool &pool, int node) const {
-    const Lane &lane = pool.lane(node);
-    return lane.failing_since_ms != 0 && worker_.now_ms() < lane.retry_ms && lane.idle.empty();
-}
-
-// They are in no queue any more.
-void Pools::send_elsewhere(std::vector<Session *> &waiters) {
-    count();
-    for (Session *session : waiters) {
-        session->look_again();
-    }
-    worker_.to_servers().flush();
-    worker_.to_clients().flush();
 }
 
 void Pools::recycle() {

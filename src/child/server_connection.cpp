@@ -344,14 +344,6 @@ void ServerConnection::cancel_finished() {
     }
 }
 
-ReadGuard &ServerConnection::begin_read(std::string_view batch) {
-    if (guard_ == nullptr) {
-        guard_ = std::make_unique<ReadGuard>();
-    }
-    guard_->begin(batch);
-    return *guard_;
-}
-
 // -- Sending.
 
 uint32_t ServerConnection::add_note(Note note) {

@@ -313,8 +313,12 @@ void Session::begin_read(std::string_view batch) {
         FieldReader fields(reader.body().substr(reader.type() == 'P' ? 0 : 1));
         const std::string_view name = fields.string();
         if (!name.empty()) {
-            const NamedStatement *named = named_.find(name);
-            guard.before().push_back(named != nullptr ? *named : NamedStatement{std::string(name), {}, 0, 0, false});
+            NamedStatement before;
+            before.name = name;
+            if (const NamedStatement *named = named_.find(name)) {
+                before = *named;
+            }
+            guard.before().push_back(std::move(before));
         }
     }
 }
@@ -324,7 +328,7 @@ bool Session::end_read() {
     reading_ = false;
     batch_left_ = 0;
     note_read();
-    pause_ &= static_cast<uint8_t>(~kPausedForReady); // gone on with when the lease has ended
+    pause_ &= static_cast<uint8_t>(~(kPausedForReady | kPausedForOutcome)); // gone on with when the lease has ended
     if ((std::exchange(effects_, 0) & ~kTraceless) != 0) {
         server_->mark_stale(); // sent to a standby by a hint: whatever it left there goes with the connection
     }
@@ -376,7 +380,8 @@ void Session::leave_standby() {
 }
 
 void Session::run_on_primary(ServerConnection &server) {
-    constexpr uint8_t kAboutTheServer = kPausedForExchange | kPausedByServer | kPausedByQueue | kPausedForReady;
+    constexpr uint8_t kAboutTheServer =
+        kPausedForExchange | kPausedByServer | kPausedByQueue | kPausedForReady | kPausedForOutcome;
     pause_ &= static_cast<uint8_t>(~kAboutTheServer);
     primary_only_ = true;
     run_again_ = false;

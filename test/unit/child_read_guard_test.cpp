@@ -30,7 +30,7 @@ void a_refused_read_shows_nothing_and_can_run_again(void **) {
     ReadGuard guard;
     guard.begin("a read");
     (void)guard.hold("1");
-    guard.before().push_back({"s", {}, 0, 0, false});
+    guard.before().emplace_back();
     guard.refuse(Refusal::lasting);
     assert_true(guard.refused() && guard.may_run_again());
     assert_false(guard.holding());
