@@ -147,10 +147,14 @@ bool any_matches(const Patterns &patterns, std::string_view text) {
 
 std::string_view without_schema(std::string_view name) { return name.substr(name.rfind('.') + 1); }
 
-// The text without what may stand behind it: pgpool's patterns are written with the semicolon that psql sends.
+// The text without space around it and semicolons behind: pgpool's patterns are written with the one that psql sends.
 std::string_view bare(std::string_view text) {
+    constexpr std::string_view kSpace = " \t\r\n\f\v";
+    const size_t first = text.find_first_not_of(kSpace);
     const size_t last = text.find_last_not_of(" \t\r\n\f\v;");
-    return text.substr(0, last == std::string_view::npos ? 0 : last + 1);
+    return first == std::string_view::npos || last == std::string_view::npos || last < first
+               ? std::string_view()
+               : text.substr(first, last + 1 - first);
 }
 
 } // namespace
