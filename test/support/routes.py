@@ -22,12 +22,12 @@ class Routes:
     def counts(self, word: str) -> list[int]:
         """How often each server was given a statement with this word: the primary first, then the standbys."""
         return [
-            sum(word in line for line in server.log_text().splitlines() if self._is_statement(line))
+            sum(word in line for line in server.log_text().splitlines() if self.is_statement(line))
             for server in self.cluster.servers
         ]
 
     @staticmethod
-    def _is_statement(line: str) -> bool:
+    def is_statement(line: str) -> bool:
         return "LOG:  statement:" in line or "LOG:  execute " in line
 
     def nodes(self, word: str) -> list[int]:
