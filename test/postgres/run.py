@@ -2,6 +2,8 @@
 """PostgreSQL's own tests, directly and through pgbalancer: whoever passes directly must pass through it.
 
 pg_regress with its parallel schedule and libpq_pipeline run in both pool modes, the isolation specs in session mode.
+The mode `routing` is transaction mode before a primary and two standbys, where a test may read what another session
+has written (read_your_writes = global).
 Every run has a fresh cluster, since the tests change roles and tablespaces. Exit code 0 when nothing passes directly
 and fails through pgbalancer, except what known_differences lists; a test that fails directly must fail with the same
 output. Outputs are under build/postgres/MODE.SUITE/: regression.diffs, results; and beside it the log of pgbalancer.
@@ -31,13 +33,14 @@ from support.tempdirs import SessionDirectory  # noqa: E402
 _HERE = Path(__file__).resolve().parent
 _OUTPUT = BUILD / "postgres"
 _SUITES = ("regress", "pipeline", "isolation")
+_MODES = ("session", "transaction", "routing")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--quick", action="store_true", help="the selection for `make check`: quick_schedule, no isolation specs")
-    add("--mode", action="append", choices=["session", "transaction"], help="pool mode(s); default both")
+    add("--mode", action="append", choices=_MODES, help="pool mode(s), or routing; default all")
     add("--suite", action="append", choices=_SUITES, help="default all")
     add("--test", action="append", default=[], help="run these tests only, in this order, one at a time")
     add("--through", metavar="HOST:PORT", help="use a running set-up (its databases stay), compare nothing")
@@ -80,10 +83,9 @@ class Runner:
         return {name if "/" in name else f"{suite}/{name}": ok for name, ok in results.items()}
 
     @contextmanager
-    def cluster(self):
-        cluster = PostgresCluster(
-            self._session, locale="C", wal_level="replica", hot_standby_feedback="off", max_prepared_transactions="2"
-        )
+    def cluster(self, standbys: int = 0):
+        settings = {"wal_level": "replica", "hot_standby_feedback": "off", "max_prepared_transactions": "2"}
+        cluster = PostgresCluster(self._session, standbys=standbys, locale="C", **settings)
         try:
             yield cluster
         finally:
@@ -91,7 +93,9 @@ class Runner:
 
     @contextmanager
     def balancer(self, cluster: PostgresCluster, mode: str, label: str):
-        balancer = PgBalancer(self._session, cluster, pool_mode=mode, max_pool=40, query_wait_timeout="60s")
+        routing = {"read_your_writes": "global", "backend_weight0": 0, "sr_check_period": "50ms"}
+        settings = {"pool_mode": mode} if mode != "routing" else {"pool_mode": "transaction"} | routing
+        balancer = PgBalancer(self._session, cluster, max_pool=40, query_wait_timeout="60s", **settings)
         try:
             yield balancer
         finally:
@@ -108,7 +112,7 @@ class Runner:
 
 def _suites_of(options: argparse.Namespace, mode: str | None) -> list[str]:
     chosen = [suite for suite in _SUITES if not options.suite or suite in options.suite]
-    if "isolation" in chosen and (options.quick or mode == "transaction"):
+    if "isolation" in chosen and (options.quick or mode != "session"):
         chosen.remove("isolation")  # the tester asks for the locks of its server processes by pid
     return chosen
 
@@ -151,7 +155,7 @@ def _differences(direct: dict[str, bool], through: dict[str, bool], mode: str) -
 
 
 def _compare(runner: Runner, options: argparse.Namespace) -> bool:
-    modes = options.mode or ["session", "transaction"]
+    modes = options.mode or list(_MODES)
     wanted = [suite for suite in _SUITES if any(suite in _suites_of(options, mode) for mode in modes)]
     direct = {}
     with runner.cluster() as cluster:
@@ -161,7 +165,8 @@ def _compare(runner: Runner, options: argparse.Namespace) -> bool:
     for mode in modes:
         through = {}
         chosen = _suites_of(options, mode)
-        with runner.cluster() as cluster, runner.balancer(cluster, mode, mode) as balancer:
+        standbys = 2 if mode == "routing" else 0
+        with runner.cluster(standbys) as cluster, runner.balancer(cluster, mode, mode) as balancer:
             for suite in chosen:
                 through |= runner.run(mode, suite, HOST, balancer.port)
         of_these = {name: ok for name, ok in direct.items() if name.split("/")[0] in chosen}
