@@ -290,13 +290,11 @@ def show_pooling(client: Login, superuser: Login) -> None:
 
 
 def show_routing(client: Login) -> None:
-    step("Which server each statement goes to")
-    read = "SELECT current_setting('cluster_name') FROM visits LIMIT 1"
-    write = "INSERT INTO visits DEFAULT VALUES RETURNING current_setting('cluster_name')"
-    for name, statement in (("INSERT", write), ("SELECT", read)):
-        went_to = client.values(*[statement] * 20)
-        counts = ", ".join(f"{went_to.count(server)} on {server}" for server in SERVERS if server in went_to)
-        say(f"  20 x {name}: {counts}")
+    step("Reads are spread over the servers, everything else goes to the primary")
+    client.show("EXPLAIN ROUTE INSERT INTO visits DEFAULT VALUES")
+    client.show("EXPLAIN ROUTE SELECT count(*) FROM visits")
+    say("What pgbench's statements and those before went to, and why:")
+    client.show("SHOW POOL_ROUTES")
 
 
 def show_processes(client: Login) -> None:
