@@ -50,13 +50,13 @@ def test_routes_are_counted_by_node_and_reason(balanced):
         for _ in range(3):
             client.query("SELECT n FROM t")
         client.ask(fe.extended("SELECT 1"), fe.extended("SELECT 2"), fe.sync())  # one batch, one route
-        client.query("/*+ pgbalancer: node=2 */ SELECT 1")
         client.query("BEGIN")
         client.query("SELECT n FROM t")
         client.query("INSERT INTO t VALUES (11)")
         client.query("SELECT n FROM t")
         client.query("COMMIT")
         client.query("SELECT random()")
+        client.query("/*+ pgbalancer: node=2 */ SELECT 1")
     after = counts(balancer)
     grown = {key: after[key] - before.get(key, 0) for key in after if after[key] != before.get(key, 0)}
     assert grown == {("1", "balanced"): 5, ("2", "hint"): 1, ("0", "volatile function"): 1, ("0", "write"): 1,
