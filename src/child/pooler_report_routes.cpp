@@ -79,7 +79,8 @@ PoolerRows explain_rows(Session &session, std::string_view text) {
     const LoadBalancing &how = worker.routing().how();
     const StatementRef statement = worker.statements().classify(text, session.lex_rules());
     const RoutingNeed need = worker.routing().need_of(*statement, session.pool()->known().facts, text);
-    const RouteSession state = session.route_state();
+    RouteSession state = session.route_state();
+    state.changed_us = worker.shared().last_change_us();
     Route route = decide_route(need, state, worker.topology(), how, how.global ? worker.shared().last_write_us() : 0,
                                worker.dice().roll());
     if (session.server() != nullptr) {
