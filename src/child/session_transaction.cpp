@@ -190,13 +190,15 @@ bool Session::on_ready(char status) {
         return settle();
     }
     batch_failed_ = false;
-    report_changes();
     if (status == 'E') {
         setting_.reset(); // all of it will be rolled back
     }
     if (status == 'T' && setting_ && !setting_->resets.empty()) {
         setting_->alone = false;
         restore_startup(std::exchange(setting_->resets, {}), status);
+    }
+    if (held_ready_ == 0) {
+        report_changes(); // else when the startup values are back
     }
     go_on_after_ready_ = barred && held_ready_ == 0;
     return held_ready_ == 0;

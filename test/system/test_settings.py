@@ -400,3 +400,18 @@ def test_many_clients_never_see_each_others_settings(module_balancer, dbname):
     finally:
         for client in clients:
             client.close()
+
+
+@pytest.mark.parametrize("reset", ["RESET ALL", "RESET DateStyle", "SET DateStyle TO DEFAULT"])
+def test_a_reset_in_a_transaction_reports_only_its_outcome(one_server, same, reset):
+    replies = same(
+        one_server,
+        query("BEGIN"),
+        query(reset),
+        query("SET DateStyle = 'ISO'"),
+        query(reset),
+        query("COMMIT"),
+        parameters={"a": {"DateStyle": "German"}},
+    )
+    assert [m.parameter for m in replies[1] if m.kind == b"S"] == []
+    assert [m.parameter for m in replies[3] if m.kind == b"S"] == [("DateStyle", "German, DMY")]
