@@ -69,19 +69,20 @@ builtin(letter, number) AS MATERIALIZED (
 ),
 -- What the texts of functions reset: RESET, SET … TO DEFAULT and SET TIME ZONE DEFAULT where a statement begins (also one in quotes, for
 -- EXECUTE), set_config(…, NULL, …), UPDATE pg_settings SET setting = NULL. UPDATE … SET a = DEFAULT is none.
+-- Backslashes stand in E'' alone: the connection may have standard_conforming_strings = off.
 reset(oid, setting) AS MATERIALIZED (
   SELECT p.oid, pg_catalog.btrim(COALESCE(m.match[1], m.match[2], m.match[3], m.match[4], 'all'), ' ''"')
     FROM pg_catalog.pg_proc p
     JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang
    CROSS JOIN LATERAL pg_catalog.regexp_matches(
       CASE WHEN p.prosrc OPERATOR(pg_catalog.~*) 'reset|default|set_config|pg_settings' THEN p.prosrc END,
-      '(?:(?:^|[;''$]|>>|\m(?:begin|then|else|loop|atomic)\M)(?:\s|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*|")'
-      '(?:reset\s+([[:alpha:]_][[:alnum:]_.]*|["''%$])'
-      '|set\s+(?:(?:session|local)\s+)?([^[:space:]=;]+)\s*(?:=|\mto\M)\s*default\M'
-      '|set\s+(?:(?:session|local)\s+)?(time)\s+zone\s+(?:default|local)\M)'
-      '|set_config\s*\(([^,();]*),\s*null\M'
-      '|''\s*(?:=|to\M)\s*default\M'
-      '|\mupdate\s+(?:pg_catalog\.)?pg_settings\M[^;]*\m(?:null|default)\M', 'gi') m(match)
+      E'(?:(?:^|[;''$]|>>|\\m(?:begin|then|else|loop|atomic)\\M)(?:\\s|--[^\\n]*\\n|/\\*(?:[^*]|\\*(?!/))*\\*/)*|")'
+      '(?:reset\\s+([[:alpha:]_][[:alnum:]_.]*|["''%$])'
+      '|set\\s+(?:(?:session|local)\\s+)?([^[:space:]=;]+)\\s*(?:=|\\mto\\M)\\s*default\\M'
+      '|set\\s+(?:(?:session|local)\\s+)?(time)\\s+zone\\s+(?:default|local)\\M)'
+      '|set_config\\s*\\(([^,();]*),\\s*null\\M'
+      '|''\\s*(?:=|to\\M)\\s*default\\M'
+      '|\\mupdate\\s+(?:pg_catalog\\.)?pg_settings\\M[^;]*\\m(?:null|default)\\M', 'gi') m(match)
    WHERE p.oid OPERATOR(pg_catalog.>=) 16384 AND l.lanname OPERATOR(pg_catalog.<>) ALL (ARRAY['c', 'internal'])
 ),
 -- The functions that do it and those whose texts name one of them.
@@ -92,7 +93,7 @@ resetting(oid, name) AS (
   SELECT p.oid, p.proname::pg_catalog.text
     FROM resetting r
     JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.>=) 16384
-     AND p.prosrc OPERATOR(pg_catalog.~*) pg_catalog.concat('\m', pg_catalog.regexp_replace(r.name, '\W', '.', 'g'), '\M')
+     AND p.prosrc OPERATOR(pg_catalog.~*) pg_catalog.concat(E'\\m', pg_catalog.regexp_replace(r.name, E'\\W', '.', 'g'), E'\\M')
     JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang AND l.lanname OPERATOR(pg_catalog.<>) ALL (ARRAY['c', 'internal'])
 ),
 -- The functions outside pg_catalog, by what their declaration promises, and whether they reset settings.
@@ -103,7 +104,7 @@ fn(oid, resets, letter) AS MATERIALIZED (
              THEN CASE WHEN p.proname OPERATOR(pg_catalog.~) '^dblink_connect' THEN 'p' ELSE 'v' END
            WHEN e.extname OPERATOR(pg_catalog.=) 'isn' AND p.proname OPERATOR(pg_catalog.=) 'isn_weak' THEN 'p'
            -- Custom settings are listed nowhere: one whose name is computed could never be found again.
-           WHEN l.lanname OPERATOR(pg_catalog.<>) ALL (ARRAY['c', 'internal']) AND p.prosrc OPERATOR(pg_catalog.~*) 'set_config\s*\(\s*[^''[:space:]]'
+           WHEN l.lanname OPERATOR(pg_catalog.<>) ALL (ARRAY['c', 'internal']) AND p.prosrc OPERATOR(pg_catalog.~*) E'set_config\\s*\\(\\s*[^''[:space:]]'
              THEN 'p'
            WHEN p.provolatile OPERATOR(pg_catalog.=) 'v' OR p.prokind OPERATOR(pg_catalog.=) 'p'
              THEN CASE WHEN l.lanname OPERATOR(pg_catalog.=) 'c' AND p.proname OPERATOR(pg_catalog.<>) 'set_limit'
@@ -318,7 +319,7 @@ SELECT f.kind, f.schema OPERATOR(pg_catalog.||) '.' OPERATOR(pg_catalog.||) f.na
 UNION
 SELECT 'custom_setting:', pg_catalog.lower(m.match[1])
   FROM pg_catalog.pg_proc p
- CROSS JOIN LATERAL pg_catalog.regexp_matches(p.prosrc, '(?:set_config\s*\(\s*''+|\mset\s+(?:session\s+)?)([[:alpha:]_][[:alnum:]_$]*(?:\.[[:alpha:]_][[:alnum:]_$]*)+)', 'gi') m(match)
+ CROSS JOIN LATERAL pg_catalog.regexp_matches(p.prosrc, E'(?:set_config\\s*\\(\\s*''+|\\mset\\s+(?:session\\s+)?)([[:alpha:]_][[:alnum:]_$]*(?:\\.[[:alpha:]_][[:alnum:]_$]*)+)', 'gi') m(match)
  WHERE p.oid OPERATOR(pg_catalog.>=) 16384
 UNION
 SELECT 'reset_setting:', CASE WHEN r.setting OPERATOR(pg_catalog.~*) '^[a-z_][a-z0-9_.]*$' THEN pg_catalog.lower(r.setting) ELSE 'all' END

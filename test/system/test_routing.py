@@ -144,6 +144,19 @@ def test_a_hint_decides(client, routes):
     assert nodes("/*+ pgbalancer: standby */", "INSERT INTO written VALUES (3)") == PRIMARY
 
 
+def test_reads_return_to_standbys_however_sessions_quote(balancer, routes):
+    """After DDL the catalog is read over the connection of a session that reads literals in another way."""
+    with connected(balancer, "routing", standard_conforming_strings="off") as client:
+        client.query("CREATE TABLE brief (n int); DROP TABLE brief")
+
+        def on_standby():
+            word = tag()
+            client.query(f"SELECT count(*) FROM items /* {word} */")
+            return routes.nodes(word) in STANDBYS
+
+        await_condition(on_standby, 10, "reads reach standbys")
+
+
 def test_a_session_keeps_its_standby(balancer, routes):
     word = tag()
     with connected(balancer, "routing") as client:
