@@ -32,6 +32,7 @@ enum class Purpose : uint8_t {
     reading,  // bringing settings in line: those by which the others are read
     settings, // the others
     begin,    // the deferred BEGIN
+    fail,     // a transaction that is to be a failed one
     prepare,  // a virtual statement prepared lazily
     compare,  // the same, and what it returns compared with what the client was shown
     evict,    // a statement closed to make room

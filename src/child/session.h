@@ -251,6 +251,7 @@ class Session final : public Endpoint {
     }
     void send_deferred_begin();
     void drop_begin_portal();
+    void fail_on_server();
     void fail_locally(std::string_view sqlstate, std::string_view message);
 
     // session_routing.cpp
@@ -342,6 +343,7 @@ class Session final : public Endpoint {
     uint16_t pins_ = 0;
     Phase phase_ = Phase::startup;
     Virtual virtual_ = Virtual::none;
+    bool failed_read_ = false; // Virtual::failed: by a read on a standby
     uint8_t pause_ = 0;
     char held_ready_ = 0; // status of a ReadyForQuery kept back, 0 = none
     bool forward_rest_ = false;

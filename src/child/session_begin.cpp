@@ -68,6 +68,9 @@ bool Session::virtual_command(const StatementRef &statement, std::string_view te
     default: break;
     }
     if (failed) {
+        if (failed_read_) {
+            return false; // fail_on_server()
+        }
         append_error(out, "ERROR", "25P02",
                      "current transaction is aborted, commands ignored until end of transaction block");
         return true;
@@ -289,6 +292,22 @@ void Session::drop_begin_portal() {
     server_->expect(Reply::close, Purpose::begin);
 }
 
+// A transaction of which no server has heard failed with a read on a standby, and the client goes on in it. PostgreSQL
+// has more to say of that than that it failed: what is wrong with a statement, or which savepoint there is none of. So
+// it becomes a failed transaction of the primary's. The message comes again when it is one.
+void Session::fail_on_server() {
+    if (!ensure_server()) {
+        return;
+    }
+    virtual_ = Virtual::none;
+    std::string sql(begin_->text());
+    sql.append(";\nRELEASE ").append(kNoStatement);
+    begin_ = {};
+    server_->send_internal_query(sql, Purpose::fail);
+    worker_.to_servers().flush();
+    pause_ |= kPausedForExchange;
+}
+
 // An error of ours in the place of the server's, while the session waits for a server connection.
 void Session::fail_locally(std::string_view sqlstate, std::string_view message) {
     if (phase_ != Phase::ready || in_.empty()) {
@@ -301,6 +320,7 @@ void Session::fail_locally(std::string_view sqlstate, std::string_view message) 
     primary_only_ = false;
     if (virtual_ == Virtual::deferred) {
         virtual_ = Virtual::failed;
+        failed_read_ = false;
     }
     std::string out;
     append_error(out, "ERROR", sqlstate, message);

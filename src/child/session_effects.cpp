@@ -84,7 +84,10 @@ void Session::note_effects(const StatementRef &statement, uint32_t effects, std:
         barrier_ = true;
     }
     if ((effects & kNamesPrepared) != 0) {
-        materialise(what);
+        // In a failed transaction a Parse would fail, and with it a Query that begins with ROLLBACK.
+        if (server_->transaction_status() != 'E') {
+            materialise(what);
+        }
         real_names_ = true;
     }
     if ((effects & (kSetsSetting | kResets)) != 0 || hidden) {

@@ -41,7 +41,7 @@ size_t Session::handle(MessageHeader header, std::string_view data) {
     if (discarding_ && header.type != 'S') {
         return start_streaming(header, data, false);
     }
-    if (virtual_ == Virtual::failed && server_ == nullptr) {
+    if (virtual_ == Virtual::failed) {
         bool wait = false;
         const size_t taken = refuse_in_failed_transaction(header, data, wait);
         if (taken > 0 || wait) {
@@ -101,12 +101,15 @@ void Session::refuse_header(MessageHeader header, FrontendCheck check) {
                        std::to_string(static_cast<int>(static_cast<unsigned char>(header.type))));
 }
 
-// The transaction failed before a server heard of it: only its end is accepted. 0 and not `wait`: to be handled as
-// usual.
+// The transaction failed before a server heard of it: only its end is accepted, unless it can become a failed one of a
+// server's. 0 and not `wait`: to be handled as usual.
 size_t Session::refuse_in_failed_transaction(MessageHeader header, std::string_view data, bool &wait) {
     switch (header.type) {
     case 'P':
     case 'B':
+        if (server_ != nullptr) {
+            break;
+        }
         if (const size_t taken = on_virtual_batch(data, wait); taken > 0 || wait) {
             return taken;
         }
@@ -120,6 +123,11 @@ size_t Session::refuse_in_failed_transaction(MessageHeader header, std::string_v
     case 'E':
     case 'F': break;
     default: return 0;
+    }
+    if (failed_read_) {
+        fail_on_server();
+        wait = true;
+        return 0;
     }
     bump(worker_.counters().errors);
     std::string out;
@@ -199,6 +207,11 @@ bool Session::on_query(std::string_view message) {
     }
     if (may_answer_here() && on_local_deallocate(statement)) {
         return true;
+    }
+    if (virtual_ == Virtual::failed) {
+        fail_on_server();
+        waiting_statement_ = std::move(statement);
+        return false;
     }
     const uint32_t effects = effects_of(statement);
     if ((effects & kNamesPrepared) != 0 && awaits_answers()) {

@@ -342,6 +342,7 @@ bool Session::end_read() {
     }
     if (failed) {
         virtual_ = Virtual::failed;
+        failed_read_ = true;
     }
     std::string out;
     append_ready(out, local_status());

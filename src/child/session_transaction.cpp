@@ -355,6 +355,10 @@ void Session::on_exchange_done(Purpose purpose, const Error *error, std::string_
         resume(kPausedForExchange);
         return;
     }
+    if (purpose == Purpose::fail) {
+        resume(kPausedForExchange);
+        return;
+    }
     if (purpose == Purpose::reading && error == nullptr) {
         return; // the other settings follow
     }

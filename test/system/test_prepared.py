@@ -443,3 +443,39 @@ def test_deallocate_does_not_tie(one_server, dbname):
         client.ask(fe.parse("s", "SELECT 1"), fe.sync())
         client.query("DEALLOCATE s")
         assert other.value("SELECT 7") == "7"
+
+
+def test_rollback_and_prepare_in_one_query(one_server, same):
+    """A failed transaction is ended by what the same Query begins with."""
+    replies = same(
+        one_server,
+        say(fe.parse("s", "SELECT 'mine'"), fe.sync()),
+        query("BEGIN; SELECT 1/0"),
+        query("ROLLBACK; PREPARE q AS SELECT 'of SQL'; EXECUTE q"),
+        say(run("s"), fe.sync()),
+        query("SELECT name FROM pg_prepared_statements ORDER BY name"),
+    )
+    assert kinds(replies[2]) == "CCTDCZ" and replies[3][2].values == [b"mine"]
+    assert [m.values for m in replies[4] if m.kind == b"D"] == [[b"q"], [b"s"]]
+
+
+
+def test_a_statement_of_a_batch_sent_before_the_last_one_failed(one_server, same):
+    """What the first batch would have prepared on the connection is not there when the second one comes to it."""
+    failing = fe.extended("SELECT 1/0") + fe.bind("", "mine") + fe.execute() + fe.sync()
+    using = fe.bind("", "mine") + fe.execute() + fe.sync()
+    replies = same(
+        one_server,
+        say(fe.parse("mine", "SELECT 'mine'"), fe.sync(), who="a"),
+        query("DISCARD ALL", who="b"),
+        say(failing, using, who="a"),
+        say(until="Z", who="a"),
+        say(using, who="a"),
+        say(failing, failing, using, who="a"),
+        say(until="Z", who="a"),
+        say(until="Z", who="a"),
+        say(using, who="a"),
+        say(fe.parse("other", "SELECT 'mine'"), fe.sync(), using, who="a"),
+        say(until="Z", who="a"),
+    )
+    assert [kinds(replies[n]) for n in (3, 4, 7, 8, 10)] == ["2DCZ"] * 5

@@ -3,6 +3,7 @@
 import psycopg
 import pytest
 
+from support import comparison
 from support import frontend as fe
 from support.balancer import PgBalancer
 from support.comparison import kinds
@@ -155,6 +156,41 @@ def test_reads_return_to_standbys_however_sessions_quote(balancer, routes):
             return routes.nodes(word) in STANDBYS
 
         await_condition(on_standby, 10, "reads reach standbys")
+
+
+def test_a_transaction_in_which_a_read_failed(trio, balancer):
+    """No server has heard of it, but what is said in it is what PostgreSQL says."""
+    steps = [
+        comparison.say(fe.parse("kept", "SELECT 1"), fe.sync()),
+        *(
+            step
+            for said in [
+                fe.query("ROLLBACK TO nowhere"),
+                fe.query("SELEC 1"),
+                fe.query("SELECT 1"),
+                fe.query("ROLLBACK; SELECT 'after'"),
+                fe.describe_statement("kept") + fe.sync(),
+                fe.bind("", "nowhere") + fe.sync(),
+                fe.bind("", "kept") + fe.sync(),
+                fe.parse("", "SELEC 2") + fe.sync(),
+                fe.execute("nowhere") + fe.sync(),
+                fe.query("BEGIN"),
+                fe.query("COMMIT"),
+                fe.query("COMMIT AND CHAIN"),
+                fe.extended("ROLLBACK") + fe.sync(),
+            ]
+            for step in [
+                comparison.query("BEGIN READ ONLY"),
+                comparison.query("SELECT 1 / 0 FROM items"),
+                comparison.say(said),
+                comparison.query("ROLLBACK"),
+            ]
+        ),
+    ]
+    expected = comparison.hold(trio.primary, "routing", steps)
+    comparison.assert_same(steps, comparison.hold(balancer, "routing", steps), expected)
+    said = [m.sqlstate for reply in expected[3::4] for m in reply if m.kind == b"E"]
+    assert said == ["3B001", "42601", "25P02", "25P02", "26000", "25P02", "42601", "34000", "25P02"]
 
 
 def test_a_session_keeps_its_standby(balancer, routes):
