@@ -47,7 +47,6 @@ CREATE FUNCTION set_it() RETURNS trigger LANGUAGE plpgsql AS $$
   BEGIN PERFORM set_config('work_mem', '4321kB', false); RETURN NULL; END $$;
 CREATE PROCEDURE commits(text) LANGUAGE plpgsql AS $$ BEGIN PERFORM scribble($1, 1); COMMIT; PERFORM scribble($1, 2); END $$;
 CREATE PROCEDURE fails_late(text) LANGUAGE plpgsql AS $$ BEGIN PERFORM scribble($1, 3); COMMIT; RAISE 'late'; END $$;
-CREATE FUNCTION on_standby() RETURNS bool LANGUAGE plpgsql STABLE AS 'BEGIN RETURN pg_is_in_recovery(); END';
 CREATE TABLE marks (n int);
 INSERT INTO marks VALUES (0);
 """
