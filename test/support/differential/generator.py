@@ -12,7 +12,7 @@ _WEIGHTS = {
     "read": 30, "constant": 12, "shown": 6, "write": 16, "unsafe": 7, "error": 5, "setting": 3, "session": 3,
     "temporary": 1, "sequence": 0, "ddl": 0, "alone": 1,
 }  # fmt: skip
-_CHARACTERS = [{}, {}, {}, {"session": 15}, {"temporary": 20}, {"sequence": 15}, {"setting": 15}, {"ddl": 25},
+_CHARACTERS = [{}, {"read": 150}, {"read": 150, "constant": 60}, {"session": 15}, {"temporary": 20}, {"sequence": 15}, {"setting": 15}, {"ddl": 25},
                {"error": 15}, {"shown": 20, "setting": 10}, {"unsafe": 25}]  # fmt: skip
 
 _STARTUP = [{}, {}, {}, {"application_name": "fuzz"}, {"work_mem": "7MB"}, {"DateStyle": "German"},
@@ -52,7 +52,7 @@ class Generator:
         chance, taken = self._chance, []
         session = chance.choice(self._sessions)
         while len(taken) < steps:
-            if chance.random() < 0.04:
+            if chance.random() < 0.08:
                 taken.append(Event(chance.choice(["rest", "rest", "rest", "pause", "resume"])))
             if chance.random() < 0.5:
                 session = chance.choice(self._sessions)
