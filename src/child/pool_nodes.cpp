@@ -9,7 +9,7 @@
 namespace pgbalancer {
 
 void Pools::on_nodes_changed() {
-    if (const int now = worker_.shared().primary_node(); now >= 0) {
+    if (const int now = worker_.topology().primary(); now >= 0) {
         primary_ = now;
     }
     for (const auto &server : slots_) {

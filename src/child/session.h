@@ -265,6 +265,7 @@ class Session final : public Endpoint {
     bool lease_chosen(std::string_view data);
     void begin_read(std::string_view batch);
     bool end_read();
+    void flush_read();
     bool read_under_way() const { return reading_ && batch_left_ == 0; }
     bool read_can_go_elsewhere(ServerConnection &server) const;
     void run_on_primary(ServerConnection &server);
@@ -373,6 +374,7 @@ class Session final : public Endpoint {
     bool processing_ = false;
     bool resumed_ = false;      // while processing_
     bool reading_ = false;      // the lease is for one read, or batch of reads, on a standby
+    bool sync_is_ours_ = false; // which ends it
     bool run_again_ = false;    // the standby has refused it: as soon as the lease has ended
     bool primary_only_ = false; // what comes next is run again
     bool route_counted_ = true; // routed_

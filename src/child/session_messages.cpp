@@ -760,7 +760,9 @@ bool Session::on_flush(std::string_view message) {
         protocol_violation("invalid message format"); // the server's error would be the answer to something else
         return false;
     }
-    if (server_ != nullptr) {
+    if (reading_) {
+        flush_read();
+    } else if (server_ != nullptr) {
         server_->send(message);
         server_->deliver_local_replies();
     }

@@ -231,11 +231,12 @@ RoutingNeed Session::need_of(const PreparedStatementRef &statement) {
 
 // -- The batch as a whole.
 
-// What all of it needs, up to Sync; `bytes` is its size. As soon as something in it is the primary's, no more is looked
-// at. False: the rest must come first.
+// What all of it needs, up to Sync, or to a Flush with which nothing has been bound; `bytes` is its size. As soon as
+// something in it is the primary's, no more is looked at. False: the rest must come first.
 bool Session::look_ahead(std::string_view data, RoutingNeed &need, size_t &bytes) {
     ParsedAhead parsed;
     BatchReader reader(data);
+    bool bound = false;
     while (need.standby || (need.hintable && need.hint != RoutingHint::none)) {
         const BatchReader::Step step = reader.next();
         if (step == BatchReader::Step::incomplete) {
@@ -246,6 +247,12 @@ bool Session::look_ahead(std::string_view data, RoutingNeed &need, size_t &bytes
         bool fits = step == BatchReader::Step::message;
         switch (fits ? reader.type() : '\0') {
         case 'S': return true;
+        case 'H':
+            if (!bound) {
+                return true;
+            }
+            fits = false; // who sends it wants answers before it goes on
+            break;
         case 'P': {
             const std::string_view name = fields.string();
             const std::string_view text = fields.string();
@@ -259,22 +266,23 @@ bool Session::look_ahead(std::string_view data, RoutingNeed &need, size_t &bytes
         case 'B': {
             // A named portal, and one that is not read to its end, outlives Sync in a transaction.
             const bool unnamed = fields.string().empty();
+            bound = true;
             fits = unnamed && merge_need_of(fields.string(), parsed, need);
             break;
         }
         case 'D': {
             const bool of_statement = fields.u8() == 'S';
             const std::string_view name = fields.string();
-            fits = of_statement ? merge_need_of(name, parsed, need) : name.empty();
+            fits = of_statement ? merge_need_of(name, parsed, need) : bound && name.empty();
             break;
         }
         case 'E': {
             const bool unnamed = fields.string().empty();
-            fits = unnamed && (fields.u32() == 0 || virtual_ == Virtual::none);
+            fits = bound && unnamed && (fields.u32() == 0 || virtual_ == Virtual::none);
             break;
         }
         case 'C': break;
-        default: fits = false; break; // also Flush: who sends it wants answers before it goes on
+        default: fits = false; break;
         }
         if (!fits || !fields.ok()) {
             need.merge(unfit_batch());
@@ -303,23 +311,22 @@ void Session::begin_read(std::string_view batch) {
     ReadGuard &guard = server_->begin_read(batch);
     reading_ = true;
     BatchReader reader(batch);
-    while (reader.next() == BatchReader::Step::message && reader.type() != 'S' && reader.type() != 'Q') {
-        if (reader.type() != 'P' && (reader.body().empty() || reader.body()[0] != 'S')) {
+    while (reader.next() == BatchReader::Step::message) {
+        FieldReader fields(reader.body());
+        const char type = reader.type();
+        if (type != 'P' && ((type != 'C' && type != 'D') || fields.u8() != 'S')) {
             continue;
         }
-        if (reader.type() != 'P' && reader.type() != 'C' && reader.type() != 'D') {
-            continue;
-        }
-        FieldReader fields(reader.body().substr(reader.type() == 'P' ? 0 : 1));
         const std::string_view name = fields.string();
-        if (!name.empty()) {
-            NamedStatement before;
-            before.name = name;
-            if (const NamedStatement *named = named_.find(name)) {
-                before = *named;
-            }
-            guard.before().push_back(std::move(before));
+        if (name.empty()) {
+            continue;
         }
+        NamedStatement before;
+        before.name = name;
+        if (const NamedStatement *named = named_.find(name)) {
+            before = *named;
+        }
+        guard.before().push_back(std::move(before));
     }
 }
 
@@ -335,6 +342,11 @@ bool Session::end_read() {
     setting_.reset();
     lease_ends_ = true;
     const bool failed = std::exchange(batch_failed_, false);
+    if (std::exchange(sync_is_ours_, false)) {
+        discarding_ = failed;
+        virtual_ = failed && virtual_ == Virtual::deferred ? Virtual::failed : virtual_;
+        return false;
+    }
     if (virtual_ == Virtual::none) {
         bump(worker_.counters().transactions);
         note_transaction_end(route_, worker_.routing().how());
@@ -358,6 +370,15 @@ void Session::note_read() {
         constexpr microseconds kLongestTick{10000};
         route_.read_us = (std::chrono::duration_cast<microseconds>(coarse_monotonic_now()) + kLongestTick).count();
     }
+}
+
+// Parse and Describe, and a client that wants to know what came of them. Nothing has been run, so nobody will notice
+// that the batch ends here, and what is bound next may go elsewhere.
+void Session::flush_read() {
+    server_->send_sync();
+    server_->stop_skipping();
+    server_->expect(Reply::sync);
+    sync_is_ours_ = true;
 }
 
 void Session::on_read_refused() {
@@ -390,6 +411,7 @@ void Session::run_on_primary(ServerConnection &server) {
     effects_ = 0;
     setting_.reset();
     shape_changed_ = false;
+    sync_is_ours_ = false;
     const uint32_t left = std::exchange(batch_left_, 0);
     if (!std::exchange(reading_, false)) {
         return; // what it is about is still to be handled

@@ -72,7 +72,6 @@ void Worker::start() {
     }
     control_event_.arm<&Worker::on_control>(loop_, control_.fd(), EV_READ, this);
     tick_.arm<&Worker::on_tick>(loop_, kTick, this, true);
-    nodes_generation_ = shared().nodes_generation();
     topology_.refresh(shared(), context_.config, true);
     pools_.on_nodes_changed();
     defaults_generation_ = shared().defaults_generation().load(std::memory_order_acquire);
@@ -127,9 +126,9 @@ void Worker::between_turns() {
     cancels_.reap();
     graveyard_.clear();
     read_clocks();
+    const uint32_t version = topology_.version();
     topology_.refresh(shared(), context_.config);
-    if (nodes_generation_ != shared().nodes_generation()) {
-        nodes_generation_ = shared().nodes_generation();
+    if (version != topology_.version()) {
         pools_.on_nodes_changed();
     }
     if (defaults_generation_ != shared().defaults_generation().load(std::memory_order_acquire)) {

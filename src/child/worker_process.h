@@ -109,7 +109,6 @@ class Worker {
     TimerEvent tick_;
     int64_t now_ms_ = 0;
     int64_t now_us_ = 0;
-    uint64_t nodes_generation_ = 0;
     uint64_t defaults_generation_ = 0;
     bool shutting_down_ = false;
     bool drained_reported_ = false;

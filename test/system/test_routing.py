@@ -437,6 +437,49 @@ def test_flush_after_execute_decides_for_the_primary(client, routes):
     assert routes.nodes(word) == PRIMARY
 
 
+def test_flush_after_describe_decides_nothing(client, routes):
+    read, write = tag(), tag()
+    client.send(fe.parse("", f"SELECT name FROM items WHERE id = $1::int /* {read} */"), fe.describe_statement(), fe.flush())
+    assert kinds(client.receive_until(b"T")) == "1tT"
+    assert kinds(client.ask(fe.bind("", "", [b"6"]), fe.execute(), fe.sync())) == "2DCZ"
+    assert routes.nodes(read) in STANDBYS
+    client.send(fe.parse("", f"INSERT INTO written VALUES ($1::int) /* {write} */"), fe.describe_statement(), fe.flush())
+    assert kinds(client.receive_until(b"n")) == "1tn"
+    assert kinds(client.ask(fe.bind("", "", [b"6"]), fe.execute(), fe.sync())) == "2CZ"
+    assert routes.nodes(write) == PRIMARY
+
+
+def test_flush_after_describe_in_a_transaction(client, routes):
+    read, write = tag(), tag()
+    client.query("BEGIN")
+    client.send(fe.parse("r", f"SELECT name FROM items /* {read} */"), fe.describe_statement("r"), fe.flush())
+    assert kinds(client.receive_until(b"T")) == "1tT"
+    client.send(fe.parse("w", f"INSERT INTO written VALUES (23) RETURNING n /* {write} */"), fe.flush())
+    assert kinds(client.receive_until(b"1")) == "1"
+    reply = client.ask(fe.bind("", "w"), fe.execute(), fe.sync())
+    assert kinds(reply) == "2DCZ" and reply[-1].status == "T"
+    reply = client.ask(fe.bind("", "r"), fe.execute(), fe.sync())
+    assert kinds(reply).startswith("2D") and reply[-1].status == "T"
+    assert client.query("ROLLBACK")[-1].status == "I"
+    assert client.value("SELECT count(*) FROM written WHERE n = 23") == "0"
+    assert routes.nodes(write) == routes.nodes(read) == PRIMARY
+
+
+@pytest.mark.parametrize("begin", [[], ["BEGIN"]], ids=["alone", "in a transaction"])
+def test_an_error_before_flush_is_skipped_to_sync(client, begin):
+    for sql in begin:
+        client.query(sql)
+    client.send(fe.parse("", "SELECT nothing FROM items"), fe.describe_statement(), fe.flush())
+    assert errors([client.receive()]) == ["42703"]
+    client.send(fe.bind(), fe.execute(), fe.flush(), fe.describe_portal())
+    reply = client.ask(fe.sync())
+    assert kinds(reply) == "Z" and reply[-1].status == ("E" if begin else "I")
+    if begin:
+        assert errors(client.query("SELECT 1")) == ["25P02"]
+        client.query("ROLLBACK")
+    assert client.value("SELECT 1") == "1"
+
+
 def test_a_batch_in_pieces(client, routes):
     word = tag()
     batch = fe.extended(f"SELECT name FROM items WHERE id = $1::int /* {word} */", [b"9"]) + fe.sync()
