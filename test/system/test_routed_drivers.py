@@ -18,7 +18,7 @@ STEPS = 120
 def _portions(read_your_writes: str) -> list[list]:
     """What the application does at a stretch, with connections of its own."""
     size = STEPS if read_your_writes == "session" else 15
-    steps = shop.draw(STEPS)
+    steps = [("look", 1, 0)] * 5 + shop.draw(STEPS - 5)  # reads first: a standby serves them
     return [steps[at : at + size] for at in range(0, STEPS, size)]
 
 
@@ -57,7 +57,7 @@ def _shop_reads(servers) -> int:
 )
 def test_shop(delayed_trio, session_directory, application, read_your_writes):
     routes = Routes(delayed_trio)
-    settings = {"read_your_writes": read_your_writes, "backend_weight0": 0, "sr_check_period": "50ms"}
+    settings = {"read_your_writes": read_your_writes, "num_init_children": 1, "backend_weight0": 0, "sr_check_period": "50ms"}
     with delayed_trio.database("directly") as direct, delayed_trio.database("balanced") as balanced:
         for dbname in direct, balanced:
             delayed_trio.primary.query(shop.SCHEMA, dbname=dbname, user="app")
