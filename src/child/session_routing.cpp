@@ -124,6 +124,9 @@ void Session::choose_node(const RoutingNeed &need, size_t bytes) {
     const LoadBalancing &how = worker_.routing().how();
     if (primary_only_) {
         routed_ = {.node = nodes.primary(), .reason = RouteReason::retried};
+    } else if (real_names_) {
+        // Where its statements are prepared under the client's names only its own server connection knows.
+        routed_ = {.node = nodes.primary(), .reason = RouteReason::session};
     } else {
         note_isolation();
         if (route_.read_from >= 0 && nodes.standbys() > 1 && how.fresh) {

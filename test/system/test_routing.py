@@ -202,7 +202,7 @@ def test_a_session_keeps_its_standby(balancer, routes):
 
 
 def test_statements_are_spread_by_weight(balanced, routes):
-    balancer = balanced(statement_level_load_balance="on", backend_weight1=1, backend_weight2=3)
+    balancer = balanced(statement_level_load_balance="on", read_your_writes="off", backend_weight1=1, backend_weight2=3)
     word = tag()
     with connected(balancer, "routing") as client:
         for _ in range(20):
@@ -215,7 +215,7 @@ def test_statements_are_spread_by_weight(balanced, routes):
 
 
 def test_the_primarys_weight_counts(balanced, routes):
-    balancer = balanced(statement_level_load_balance="on", backend_weight0=1)
+    balancer = balanced(statement_level_load_balance="on", read_your_writes="off", backend_weight0=1)
     word = tag()
     with connected(balancer, "routing") as client:
         for _ in range(300):
@@ -553,6 +553,19 @@ def test_a_prepared_statement_is_tied_to_no_node(client, routes):
 
 
 # -- The session's own
+
+
+def test_names_that_sql_has_asked_for_are_those_of_one_connection(balanced):
+    """From then on the session's statements are prepared under its own names, and such a name is no other node's."""
+    balancer = balanced(statement_level_load_balance="on", read_your_writes="off")
+    names = [f"p{n}" for n in range(10)]
+    with connected(balancer, "routing") as client:
+        assert client.rows("SELECT name FROM pg_prepared_statements") == []
+        for name in names:
+            reply = client.ask(fe.parse(name, "SELECT 59"), fe.describe_statement(name), fe.sync())
+            assert errors(reply) == []
+        for name in names:
+            assert errors(client.ask(fe.bind("", name), fe.execute(), fe.sync())) == []
 
 
 def test_settings_go_along(client, routes):
