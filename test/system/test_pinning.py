@@ -141,7 +141,6 @@ def test_pinned_state_leaves_with_the_client(one_server, cluster, dbname, name):
         ("SELECT pg_advisory_lock(1)", "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"),
         ("PREPARE p AS SELECT 'prepared'", "EXECUTE p"),
         ("SELECT nextval('numbers')", "SELECT currval('numbers'), lastval()"),
-        ("INSERT INTO serials (a) VALUES (1)", "SELECT currval('serials_id_seq'), lastval()"),
         ("SELECT setval('numbers', 42)", "SELECT currval('numbers')"),
         ("SET ROLE pg_monitor", "SELECT current_user, session_user"),
         ("SET SESSION AUTHORIZATION app", "SELECT current_user, session_user"),
@@ -186,6 +185,26 @@ def test_session_state_stays_with_its_session(two_servers, cluster, same, before
         query(after),
         setup=FUNCTIONS + "CREATE TABLE items AS SELECT 'permanent' AS a",
     )
+
+
+@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
+def test_the_number_of_a_serial_column_stays_with_its_session(module_balancer, same, extended):
+    """As long as there are server connections for the others, also when nobody has asked before."""
+    insert = "INSERT INTO serials (a) VALUES (1)"
+    ask = "SELECT currval('serials_id_seq'), lastval()"
+    replies = same(
+        module_balancer(num_init_children=1, max_pool=6),
+        say(fe.extended(insert), fe.sync()) if extended else query(insert),
+        query(ask, who="b"),
+        query("SELECT 1", who="c"),
+        query(ask),
+        query("BEGIN"),
+        query("ROLLBACK"),
+        query(ask, who="b"),
+        query(ask),
+        setup="CREATE TABLE serials (id serial, a int)",
+    )
+    assert replies[3][1].values == [b"1", b"1"]
 
 
 def test_a_seed_stays_with_its_session(two_servers, same):
