@@ -27,7 +27,13 @@ def gather(server, dbname: str) -> list[str]:
             cursor.nextset()
         rows = cursor.fetchall()
     # information_schema's differ between PostgreSQL's versions, and say nothing about the schema.
-    return sorted(f"{kind}\t{name}" for kind, name in rows if not is_of_the_server(name))
+    return sorted(f"{in_order(kind)}\t{name}" for kind, name in rows if not is_of_the_server(name))
+
+
+def in_order(kind: str) -> str:
+    """The server may gather the letters behind the colon in any order."""
+    what, colon, letters = kind.partition(":")
+    return what + colon + "".join(sorted(letters))
 
 
 def is_of_the_server(name: str) -> bool:

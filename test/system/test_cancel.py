@@ -57,7 +57,10 @@ def test_cancel_by_psycopg(target, cluster, dbname):
         timer.join()
 
 
-def test_cancel_of_an_idle_session_does_nothing(target, dbname):
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_cancel_of_an_idle_session_does_nothing(make_balancer, dbname, mode):
+    """With one worker: on its way to another's session a request may be overtaken by what that client sends next."""
+    target = make_balancer(num_init_children=1, pool_mode=mode)
     with connected(target, dbname) as client, connected(target, dbname) as other:
         for _ in range(20):
             cancel(target, client.key)
